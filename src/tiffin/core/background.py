@@ -1,0 +1,46 @@
+"""What a server does by itself, again and again: reconcile, forget old answers."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tiffin.core import idempotency
+
+if TYPE_CHECKING:
+    from tiffin.core.cloud import Cloud
+
+EVERY = 10.0
+"""Seconds between two rounds of reconcilers."""
+HOUSEKEEPING_EVERY = 360
+"""Rounds between two of housekeeping: an hour."""
+
+log = structlog.get_logger("background")
+
+
+def reconcile(cloud: Cloud) -> None:
+    """Run every service's reconcilers once. One that fails is logged and does not keep the others from running."""
+    for service in cloud.services():
+        for reconciler in service.reconcilers:
+            try:
+                reconciler(cloud)
+            except Exception:
+                log.exception("reconciler.failed", service=service.type, reconciler=reconciler.__name__)
+
+
+def keep_house(cloud: Cloud) -> None:
+    """Remove what has served its time."""
+    with cloud.database.write() as session:
+        idempotency.forget_old(session, cloud.world.clock())
+
+
+def run(cloud: Cloud, stopping: threading.Event) -> None:
+    """Until `stopping` is set."""
+    rounds = 0
+    while not stopping.wait(EVERY):
+        reconcile(cloud)
+        rounds += 1
+        if rounds % HOUSEKEEPING_EVERY == 0:
+            keep_house(cloud)

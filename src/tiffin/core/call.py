@@ -1,0 +1,179 @@
+"""Everything that an operation may know about the request it serves."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy.orm import Session
+
+from tiffin.core import changes, lifecycle, quota
+from tiffin.core.actor import Actor
+from tiffin.core.errors import BadRequest, Unauthorized
+from tiffin.core.policy import Target
+from tiffin.core.schema import Version
+
+if TYPE_CHECKING:
+    import falcon
+
+    from tiffin.core.cloud import Cloud
+    from tiffin.core.service import Service
+
+T = TypeVar("T")
+
+
+class Call:
+    def __init__(self, cloud: Cloud, service: Service, request: falcon.Request, request_id: str) -> None:
+        self.cloud, self.service, self.request, self.request_id = cloud, service, request, request_id
+        self.version: Version = (0, 0)
+        self.args: dict[str, str] = {}
+        self.subject: Any = None
+        self.prepared: Any = None
+        self.raw = b""  # the JSON body as it came, for an operation whose schema is no struct
+        self.now = cloud.world.clock()
+        self.response_headers: dict[str, str] = {}
+        self._db: Session | None = None
+        self._actor: Actor | None = None
+
+    @property
+    def db(self) -> Session:
+        """The open transaction."""
+        assert self._db is not None, "this operation runs without a transaction: use call.read() or call.write()"
+        return self._db
+
+    @property
+    def actor(self) -> Actor:
+        assert self._actor is not None, "this operation needs no token"
+        return self._actor
+
+    @property
+    def actor_or_none(self) -> Actor | None:
+        return self._actor
+
+    @contextlib.contextmanager
+    def transaction(self, session: Session) -> Iterator[None]:
+        self._db = session
+        try:
+            yield
+        finally:
+            self._db = None
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Session]:
+        """A read transaction, for what runs outside of one: a `prepare`, an operation with transaction="none"."""
+        with self.cloud.database.read() as session, self.transaction(session):
+            yield session
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Session]:
+        """A write transaction, for an operation with transaction="none"."""
+        with self.cloud.database.write() as session, self.transaction(session):
+            yield session
+
+    def identify(self, actor: Actor) -> None:
+        """Raises `Unauthorized` when the actor's token is bound to other requests than this one."""
+        rules, path = actor.access_rules, self.request.path
+        if rules is not None:
+            paths = (path, path.removeprefix(self.service.prefix))
+            if not any(rule.allows(self.service.type, self.request.method, p) for rule in rules for p in paths):
+                raise Unauthorized("The access rules of this application credential do not allow the request.")
+        self._actor = actor
+
+    def within(self, service: str) -> Call:
+        """The same request in the same transaction as another service sees it: under that service's policy and quotas.
+        For an API that upstream answers by calling that service for the user."""
+        inner = Call(self.cloud, self.cloud.service(service), self.request, self.request_id)
+        inner.now, inner._db, inner._actor = self.now, self._db, self._actor
+        return inner
+
+    def part(self, kind: type[T]) -> T:
+        """A driver or another thing that `main.py` composed, by its protocol."""
+        return self.cloud.part(kind)
+
+    def new_id(self) -> str:
+        return self.cloud.world.new_id()
+
+    # --- the query string -------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def query(self) -> dict[str, list[str]]:
+        """The query string, each name with its values in order. Raises `BadRequest` on what is not text."""
+        import urllib.parse
+
+        try:
+            pairs = urllib.parse.parse_qsl(
+                self.request.query_string, keep_blank_values=True, max_num_fields=200, errors="strict"
+            )
+        except ValueError:
+            raise BadRequest("The query string is not valid UTF-8, or has more than 200 fields.") from None
+        found: dict[str, list[str]] = {}
+        for name, value in pairs:
+            if "\0" in name or "\0" in value:
+                raise BadRequest("A NUL character is not allowed in the query string.")
+            found.setdefault(name, []).append(value)
+        return found
+
+    def param(self, name: str, default: str | None = None) -> str | None:
+        """The last value of a query parameter."""
+        values = self.query.get(name)
+        return values[-1] if values else default
+
+    @functools.cached_property
+    def base_url(self) -> str:
+        """Where this service is, as the client sees it: http://host:port/compute."""
+        return f"{self.request.forwarded_prefix.rstrip('/')}{self.service.prefix}"
+
+    @functools.cached_property
+    def cloud_url(self) -> str:
+        return str(self.request.forwarded_prefix).rstrip("/")
+
+    # --- policy, quota, changes, lifecycles --------------------------------------------------------------------------
+
+    def own(self) -> Target:
+        """The target of what is the actor's own."""
+        return Target(
+            None, project_id=self.actor.project_id, tenant_id=self.actor.project_id, user_id=self.actor.user_id
+        )
+
+    def allows(self, rule: str, target: Mapping[str, Any] | None = None) -> bool:
+        return self.cloud.policy(self.service.type).allows(rule, self.actor, self.own() if target is None else target)
+
+    def enforce(self, rule: str, target: Mapping[str, Any] | None = None) -> None:
+        """Raises `Forbidden` unless the rule holds; the default target is the actor's own."""
+        self.cloud.policy(self.service.type).enforce(rule, self.actor, self.own() if target is None else target)
+
+    def reserve(self, name: str, amount: int, *, project_id: str | None = None, counted: str | None = None) -> None:
+        """Raise `OverQuota` unless `amount` more of the quota `name` fits into the project (default: the actor's)."""
+        project = project_id or self.actor.project_id or ""
+        quota.reserve(self.db, self.service.type, self.service.quotas[name], (project, counted or project), amount)
+
+    @property
+    def origin(self) -> changes.Origin:
+        actor = self._actor
+        return changes.Origin(
+            at=self.now,
+            request_id=self.request_id,
+            actor_id=actor.user_id if actor else None,
+            project_id=actor.project_id if actor else None,
+        )
+
+    def record(
+        self,
+        kind: str,
+        resource: tuple[str, str],
+        *,
+        before: dict[str, Any] | None = None,
+        after: dict[str, Any] | None = None,
+    ) -> None:
+        """Append to the change log; `resource` is (type, id), such as ("compute.server", id)."""
+        changes.record(self.db, self.origin, kind, resource, before=before, after=after)
+
+    def begin(self, kind: str, resource_id: str, **frame: Any) -> None:
+        """Start the lifecycle of a new resource; it runs after this transaction has committed."""
+        lifecycle.begin(self.db, self.cloud.world, kind, resource_id, request_id=self.request_id, frame=frame)
+
+    def ask(self, kind: str, resource_id: str, request: str, **args: Any) -> None:
+        """Ask something of a lifecycle; it is done after this transaction has committed."""
+        lifecycle.ask(self.db, self.now, (kind, resource_id), request, request_id=self.request_id, args=args)

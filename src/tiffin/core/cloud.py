@@ -1,0 +1,106 @@
+"""What `main.py` composed: the database, the services, the drivers, and how they are found."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from tiffin.core.actor import Actor
+from tiffin.core.database import Database
+from tiffin.core.lifecycle import Lifecycle
+from tiffin.core.policy import Policy
+from tiffin.core.service import Service
+from tiffin.core.world import World
+
+T = TypeVar("T")
+
+
+class ServiceRef(msgspec.Struct, frozen=True):
+    """A service that is imported when it is first needed."""
+
+    type: str
+    prefix: str
+    module: str  # has an attribute `service`
+
+
+class Authenticator(Protocol):
+    """Who bears this token? Raises `Unauthorized`."""
+
+    def __call__(self, session: Session, token: str) -> Actor: ...
+
+
+class Secrets(Protocol):
+    """Keeps secrets that must be stored and read back."""
+
+    def encrypt(self, plain: bytes) -> bytes: ...
+    def decrypt(self, kept: bytes) -> bytes: ...
+
+
+class Cloud:
+    def __init__(
+        self,
+        database: Database,
+        world: World,
+        services: Iterable[ServiceRef],
+        *,
+        authenticator: Authenticator,
+        secrets: Secrets,
+        policy_folder: Path | None = None,
+    ) -> None:
+        self.database, self.world, self.authenticate, self.secrets = database, world, authenticator, secrets
+        self.refs = tuple(services)
+        self._policy_folder = policy_folder
+        self._services: dict[str, Service] = {}
+        self._policies: dict[str, Policy] = {}
+        self._parts: dict[type, Any] = {}
+        self._makers: dict[type, Callable[[], Any]] = {}
+        self._lock = threading.RLock()
+
+    def service(self, type: str) -> Service:
+        found = self._services.get(type)
+        if found is None:
+            ref = next(r for r in self.refs if r.type == type)
+            found = self._services[type] = cast(Service, importlib.import_module(ref.module).service)
+        return found
+
+    def services(self) -> list[Service]:
+        return [self.service(ref.type) for ref in self.refs]
+
+    def policy(self, type: str) -> Policy:
+        found = self._policies.get(type)
+        if found is None:
+            file = self._policy_folder / f"{type}.yaml" if self._policy_folder else None
+            found = self._policies[type] = Policy(type, self.service(type).all_rules(), file)
+        return found
+
+    def lifecycle(self, kind: str) -> type[Lifecycle]:
+        """The class of a lifecycle kind, `<service type>.<resource>`."""
+        service = self.service(kind.partition(".")[0])
+        return next(c for c in service.lifecycles if c.kind == kind)
+
+    def add(self, kind: type[T], part: T) -> None:
+        """Compose: what `part(kind)` gives."""
+        self._parts[kind] = part
+
+    def add_lazy(self, kind: type[T], make: Callable[[], T]) -> None:
+        """Compose what is made when it is first asked for."""
+        self._makers[kind] = make
+
+    def part(self, kind: type[T]) -> T:
+        found = self._parts.get(kind)
+        if found is None:
+            with self._lock:
+                if kind not in self._parts:
+                    self._parts[kind] = self._makers[kind]()
+                found = self._parts[kind]
+        return cast(T, found)
+
+    def parts(self) -> list[Any]:
+        """What has been made so far, for closing it."""
+        return list(self._parts.values())

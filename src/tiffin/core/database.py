@@ -1,0 +1,101 @@
+"""One database; a mutation is one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import StaticPool
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _dumps(value: Any) -> str:
+    return _encode(value).decode()
+
+
+def _sqlite(url: str, durable: bool) -> Engine:
+    memory = url in ("sqlite://", "sqlite:///:memory:")
+    options: dict[str, Any] = {"poolclass": StaticPool} if memory else {"pool_size": 32, "max_overflow": 64}
+    engine = create_engine(
+        url,
+        connect_args={"check_same_thread": False, "timeout": 30, "isolation_level": None},
+        json_serializer=_dumps,
+        json_deserializer=msgspec.json.decode,
+        hide_parameters=True,  # a value may be a secret, and errors are logged
+        **options,
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, record: Any) -> None:
+        for pragma in (
+            "journal_mode=WAL",
+            f"synchronous={'FULL' if durable else 'NORMAL'}",
+            "foreign_keys=ON",
+            "busy_timeout=30000",
+            "temp_store=MEMORY",
+            "cache_size=-4000",
+        ):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        # a writer takes the lock at once: a lock that is taken half way may be refused for good
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
+
+    return engine
+
+
+class Database:
+    """Transactions on the one database. `url` is SQLAlchemy's: sqlite:///path or postgresql://...
+
+    `durable`: whether what was committed outlives a power cut, too, and not only the end of every process. On SQLite that
+    is one fsync for each write (measured: 1 ms, 0.1 ms of it CPU, against 0.01 ms without). A real cloud needs it: hosts
+    and the network's database keep what they were told, and a turn that only they remember would fence us off.
+    """
+
+    def __init__(self, url: str, *, durable: bool = True) -> None:
+        self.engine = (
+            _sqlite(url, durable)
+            if url.startswith("sqlite")
+            else create_engine(
+                url,
+                json_serializer=_dumps,
+                json_deserializer=msgspec.json.decode,
+                hide_parameters=True,
+                pool_size=16,
+            )
+        )
+        self.writer = self.engine.execution_options(write=True)
+        self._memory = threading.RLock() if url in ("sqlite://", "sqlite:///:memory:") else None
+        self._after: list[Callable[[], None]] = []
+
+    def on_commit(self, told: Callable[[], None]) -> None:
+        """Call `told` after each write that committed. A hint: what it wakes must also look by itself at times."""
+        self._after.append(told)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Session]:
+        """A consistent view; nothing is kept of what is changed in it."""
+        with (
+            self._memory or contextlib.nullcontext(),
+            Session(self.engine, autoflush=False, expire_on_commit=False) as session,
+        ):
+            yield session
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Session]:
+        """All or nothing: commits at the end, rolls back on any exception. Never call the outside world in it."""
+        with self._memory or contextlib.nullcontext(), Session(self.writer, expire_on_commit=False) as session:
+            yield session
+            session.commit()
+        for told in self._after:
+            told()
+
+    def close(self) -> None:
+        self.engine.dispose()

@@ -1,0 +1,385 @@
+"""Runs lifecycles: takes a lease on one that is due, runs its steps, and commits each only while the lease is still its own.
+
+Several engines may run on one database. A wake-up is a hint; the rows are the queue.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import sqlalchemy
+import structlog
+from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
+from sqlalchemy.orm import Session
+
+from tiffin.core.driver import Impossible, Refused, StaleTurn
+from tiffin.core.lifecycle import DELETE, FAILED, REST, TEARDOWN, Lifecycle, Outcome
+from tiffin.core.tables import LifecycleRequest, LifecycleRow
+
+if TYPE_CHECKING:
+    from tiffin.core.cloud import Cloud
+
+LEASE = 300.0
+"""Seconds that a step may take before another engine may take it over."""
+LOOK = 1.0
+"""Seconds between two looks at the queue when no hint comes."""
+
+log = structlog.get_logger("engine")
+
+# Statements that every step runs: made once, and of tables, which costs a fraction of what classes do.
+_ROWS = cast(sqlalchemy.Table, LifecycleRow.__table__)
+_REQUESTS = LifecycleRequest.__table__
+_NOW, _ROW_ID = bindparam("now", type_=_ROWS.c.wake.type), bindparam("row_id", type_=_ROWS.c.id.type)
+_DUE = select(_ROWS.c.id).where(_ROWS.c.wake <= _NOW, _ROWS.c.lease <= _NOW).limit(1)
+_FIRST = _DUE.order_by(_ROWS.c.wake).with_for_update(skip_locked=True)
+_TAKE = (
+    update(LifecycleRow)
+    .where(LifecycleRow.id == _FIRST.scalar_subquery())
+    .values(lease=bindparam("new_lease"), owner=bindparam("node"), turn=LifecycleRow.turn + 1)
+    .returning(LifecycleRow)
+)
+_ASKED = select(LifecycleRequest).where(LifecycleRequest.lifecycle_id == _ROW_ID).order_by(LifecycleRequest.id)
+_WAITING = select(_REQUESTS.c.name).where(_REQUESTS.c.lifecycle_id == _ROW_ID)
+_SAVE = (
+    update(_ROWS)
+    .where(_ROWS.c.id == _ROW_ID, _ROWS.c.turn == bindparam("its_turn"), _ROWS.c.owner == bindparam("node"))
+    .values(
+        {
+            name: bindparam(f"new_{name}", type_=_ROWS.c[name].type)
+            for name in ("step", "frame", "attempts", "deadline", "request_id", "wake", "lease", "owner")
+        }
+    )
+)
+
+
+class _Lost(Exception):
+    """The lease is another's now: their word counts, not ours."""
+
+
+def backoff(attempts: int) -> float:
+    """Seconds before the next try: 0.1, 0.2, 0.4 ... at most 30."""
+    return float(min(0.1 * 2 ** min(attempts, 20), 30.0))
+
+
+class Engine:
+    def __init__(self, cloud: Cloud, node: str, fate: Callable[[str], None] = lambda point: None) -> None:
+        """`node` names this engine's place (one engine runs at a place at a time); `fate` is called at every point where
+        the process might die, for the crash harness."""
+        self.cloud, self.node, self.fate = cloud, node, fate
+        self._hint = threading.Condition()
+        self._stopping = False
+        self._threads: list[threading.Thread] = []
+        self._due = 0
+
+    # --- the queue ------------------------------------------------------------------------------------------------------
+
+    def adopt(self) -> None:
+        """Free what a dead predecessor at this place had leased."""
+        with self.cloud.database.write() as session:
+            session.execute(update(LifecycleRow).where(LifecycleRow.owner == self.node).values(lease=0.0, owner=None))
+
+    def turn(self) -> bool:
+        """Lease one lifecycle that is due and run it until it waits for something. False when none is due."""
+        row = self._lease()
+        if row is None:
+            return False
+        self.fate("leased")
+        with structlog.contextvars.bound_contextvars(
+            request_id=row.request_id, lifecycle=row.kind, resource=row.resource_id
+        ):
+            try:
+                while self._step(row):
+                    pass
+            except _Lost as lost:
+                log.info("lifecycle.lost", step=row.step, why=str(lost))
+        return True
+
+    def _lease(self) -> LifecycleRow | None:
+        now = self.cloud.world.clock()
+        with self.cloud.database.read() as session:
+            if session.scalar(_DUE, {"now": now}) is None:
+                return None
+        with self.cloud.database.write() as session:
+            return session.scalar(
+                _TAKE,
+                {"now": now, "new_lease": now + LEASE, "node": self.node},
+                execution_options={"synchronize_session": False},
+            )
+
+    # --- one step -------------------------------------------------------------------------------------------------------
+
+    def _step(self, row: LifecycleRow) -> bool:
+        """Run the row's next step; whether there is more to do at once."""
+        self._choose(row)
+        if row.step == REST:
+            self._commit(row, Outcome("rest", REST), dict(row.frame))
+            return False
+        kind = self.cloud.lifecycle(row.kind)
+        step: Any = getattr(kind, row.step)
+        started = time.perf_counter()
+        try:
+            if step.where == "inside":
+                outcome = self._inside(kind, row)
+            else:
+                life = kind(self.cloud, row)
+                outcome = step(life)
+                self.fate(f"{row.step} before commit")
+                self._commit(row, outcome, life.frame)
+        except Refused as no:
+            return self._refused(row, kind, str(no))
+        except Impossible as no:
+            return self._fail(row, kind, str(no))
+        except StaleTurn as old:  # if the lease is still ours, the next one has a newer turn
+            return self._refused(row, kind, str(old))
+        except _Lost:
+            raise
+        except Exception:
+            log.exception("lifecycle.defect", step=row.step)
+            return self._refused(
+                row, kind, f"Internal error at step {row.step}; see the log of request {row.request_id}."
+            )
+        self.fate(f"{row.step} after commit")
+        log.debug(
+            "lifecycle.step", step=row.step, ms=round((time.perf_counter() - started) * 1000, 1), outcome=outcome.what
+        )
+        return outcome.what == "go"
+
+    def _inside(self, kind: type[Lifecycle], row: LifecycleRow) -> Outcome:
+        with self.cloud.database.write() as session:
+            life = kind(self.cloud, row, session)
+            outcome: Outcome = getattr(life, row.step)()
+            session.flush()
+            self.fate(f"{row.step} within commit")
+            self._save(session, row, outcome, life.frame)
+        return outcome
+
+    def _choose(self, row: LifecycleRow) -> None:
+        """Let a delete win, a deadline end, and a request start what it asks for."""
+        now = self.cloud.world.clock()
+        kind = self.cloud.lifecycle(row.kind)
+        with self.cloud.database.read() as session:
+            asked = list(session.scalars(_ASKED, {"row_id": row.id}))
+        ending = row.frame.get("ending")
+        delete_asked = next((r for r in asked if r.name == DELETE), None)
+        if delete_asked and not ending:
+            self._redirect(
+                row,
+                TEARDOWN,
+                {**row.frame, "ending": "deleted", "request": _request(delete_asked)},
+                now + kind.deadline,
+                delete_asked,
+            )
+        elif row.step == REST and asked:
+            first = asked[0]
+            if first.name in kind.requests:
+                self._redirect(
+                    row,
+                    kind.requests[first.name],
+                    {**row.frame, "request": _request(first)},
+                    now + kind.deadline,
+                    first,
+                )
+            else:
+                log.error("lifecycle.unknown_request", request=first.name)
+                self._redirect(row, REST, row.frame, row.deadline, first)
+                self._choose(row)
+        elif row.step != REST and row.deadline is None:
+            row.deadline = now + kind.deadline
+        elif row.step not in (REST, FAILED) and row.deadline is not None and now > row.deadline:
+            self._past_deadline(row, kind)
+
+    def _past_deadline(self, row: LifecycleRow, kind: type[Lifecycle]) -> None:
+        now = self.cloud.world.clock()
+        last = row.frame.get("refusal")
+        reason = f"Step {row.step} did not finish in time." + (f" Last refusal: {last}" if last else "")
+        frame = {**row.frame, "reason": reason}
+        if not row.frame.get("ending"):
+            self._redirect(row, FAILED, frame, now + kind.deadline, None)
+            return
+        log.error("lifecycle.late", step=row.step, reason=reason)
+        row.deadline = now + kind.deadline
+        with self.cloud.database.write() as session:
+            row.frame = frame
+            kind(self.cloud, row, session).late()
+            self._save(session, row, Outcome("go", row.step), frame)
+
+    def _redirect(
+        self,
+        row: LifecycleRow,
+        step: str,
+        frame: dict[str, Any],
+        deadline: float | None,
+        taken: LifecycleRequest | None,
+    ) -> None:
+        """Move to a step from outside of it; the request that caused it is taken in the same transaction."""
+        row.deadline, row.attempts = deadline, 0
+        if taken:
+            row.request_id = taken.request_id
+            structlog.contextvars.bind_contextvars(request_id=taken.request_id)
+        with self.cloud.database.write() as session:
+            if taken:
+                session.execute(delete(LifecycleRequest).where(LifecycleRequest.id == taken.id))
+            self._save(session, row, Outcome("go", step), frame)
+        self.fate(f"{step} chosen")
+
+    def _refused(self, row: LifecycleRow, kind: type[Lifecycle], why: str) -> bool:
+        row.attempts += 1
+        if row.attempts > kind.patience and not row.frame.get("ending") and row.step != FAILED:
+            return self._fail(row, kind, why)
+        log.warning("lifecycle.refused", step=row.step, attempt=row.attempts, why=why)
+        self._commit(
+            row, Outcome("sleep", seconds=backoff(row.attempts)), {**row.frame, "refusal": why}, keep_attempts=True
+        )
+        return False
+
+    def _fail(self, row: LifecycleRow, kind: type[Lifecycle], why: str) -> bool:
+        if row.frame.get("ending") or row.step == FAILED:  # there is no other way down
+            row.attempts += 1
+            log.error("lifecycle.stuck", step=row.step, attempt=row.attempts, why=why)
+            self._commit(
+                row, Outcome("sleep", seconds=backoff(row.attempts)), {**row.frame, "refusal": why}, keep_attempts=True
+            )
+            return False
+        log.warning("lifecycle.failed", step=row.step, why=why)
+        self._redirect(
+            row,
+            FAILED,
+            {**row.frame, "reason": why, "failed_step": row.step},
+            self.cloud.world.clock() + kind.deadline,
+            None,
+        )
+        return True
+
+    # --- commit, only while the lease is ours ---------------------------------------------------------------------------
+
+    def _commit(
+        self, row: LifecycleRow, outcome: Outcome, frame: dict[str, Any], *, keep_attempts: bool = False
+    ) -> None:
+        with self.cloud.database.write() as session:
+            self._save(session, row, outcome, frame, keep_attempts=keep_attempts)
+
+    def _save(
+        self,
+        session: Session,
+        row: LifecycleRow,
+        outcome: Outcome,
+        frame: dict[str, Any],
+        *,
+        keep_attempts: bool = False,
+    ) -> None:
+        now = self.cloud.world.clock()
+        if outcome.what == "done":
+            self._end(session, row)
+            return
+        row.frame, row.attempts = frame, row.attempts if keep_attempts else 0
+        if outcome.what in ("go", "rest"):
+            row.step = outcome.step
+        if outcome.deadline is not None:
+            row.deadline = now + outcome.deadline
+        if outcome.what == "rest":
+            row.deadline, row.frame = None, {k: v for k, v in frame.items() if k not in ("request", "refusal")}
+        keep = outcome.what == "go"
+        session.flush()
+        saved: Any = session.execute(
+            _SAVE,
+            {
+                "row_id": row.id,
+                "its_turn": row.turn,
+                "node": self.node,
+                "new_step": row.step,
+                "new_frame": row.frame,
+                "new_attempts": row.attempts,
+                "new_deadline": row.deadline,
+                "new_request_id": row.request_id,
+                "new_wake": self._wake(session, row, outcome, now),
+                "new_lease": now + LEASE if keep else 0.0,
+                "new_owner": self.node if keep else None,
+            },
+        )
+        if saved.rowcount == 0:
+            raise _Lost("the lease was lost")
+
+    def _mine(self, row: LifecycleRow) -> tuple[ColumnElement[bool], ...]:
+        """That the lease on the row is still ours."""
+        return LifecycleRow.id == row.id, LifecycleRow.turn == row.turn, LifecycleRow.owner == self.node
+
+    def _end(self, session: Session, row: LifecycleRow) -> None:
+        ended = session.execute(delete(LifecycleRow).where(*self._mine(row)).returning(LifecycleRow.id)).first()
+        if ended is None:
+            raise _Lost("the lease was lost before the end")
+        session.execute(delete(LifecycleRequest).where(LifecycleRequest.lifecycle_id == row.id))
+
+    @staticmethod
+    def _wake(session: Session, row: LifecycleRow, outcome: Outcome, now: float) -> float | None:
+        """When to look again: a request that came meanwhile must not be slept over."""
+        if outcome.what == "go":
+            return now
+        waiting = set(session.scalars(_WAITING, {"row_id": row.id}))
+        if outcome.what == "sleep":
+            return now if DELETE in waiting and not row.frame.get("ending") else now + outcome.seconds
+        return now if waiting else None
+
+    # --- running --------------------------------------------------------------------------------------------------------
+
+    def run_until_idle(self, most: int = 10_000) -> int:
+        """Run all that is due now, in this thread. The number of turns taken."""
+        for n in range(most):
+            if not self.turn():
+                return n
+        raise RuntimeError(f"lifecycles were still due after {most} turns")
+
+    def start(self, threads: int) -> None:
+        """Run in the background until `stop`."""
+        self.adopt()
+        self.cloud.database.on_commit(self.hint)
+        for n in range(threads):
+            thread = threading.Thread(target=self._work, name=f"engine-{n}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def hint(self) -> None:
+        """Something may be due."""
+        with self._hint:
+            self._due += 1
+            self._hint.notify()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """End after the steps that are running; what remains is in the rows."""
+        with self._hint:
+            self._stopping = True
+            self._hint.notify_all()
+        for thread in self._threads:
+            thread.join(timeout)
+
+    def _work(self) -> None:
+        # the kernel's name of this thread, so that `ps -T` and the benchmarks can tell it from those of requests
+        Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(threading.current_thread().name)
+        while not self._stopping:
+            seen = self._due
+            try:
+                busy = self.turn()
+            except Exception:
+                log.exception("engine.defect")
+                busy = False
+            if busy:
+                continue
+            with self._hint:
+                if self._due == seen and not self._stopping:
+                    self._hint.wait(self._until_next())
+
+    def _until_next(self) -> float:
+        with self.cloud.database.read() as session:
+            next_wake = session.scalar(
+                select(func.min(LifecycleRow.wake)).where(LifecycleRow.lease <= self.cloud.world.clock())
+            )
+        if next_wake is None:
+            return LOOK
+        return max(0.005, min(LOOK, next_wake - self.cloud.world.clock()))
+
+
+def _request(asked: LifecycleRequest) -> dict[str, Any]:
+    return {"name": asked.name, "args": asked.args, "request_id": asked.request_id}

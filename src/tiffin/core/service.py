@@ -1,0 +1,47 @@
+"""The front door of a service."""
+
+from __future__ import annotations
+
+import builtins
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from tiffin.core.policy import Rule
+from tiffin.core.quota import Quota
+from tiffin.core.resource import Operation, Resource
+
+if TYPE_CHECKING:
+    from tiffin.core.cloud import Cloud
+    from tiffin.core.http.dialect import Dialect
+    from tiffin.core.lifecycle import Lifecycle
+
+Reconciler = Callable[["Cloud"], None]
+"""Compares what is promised with what is real, and wakes lifecycles. Takes no input and repairs nothing itself."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    type: str  # official service type: compute
+    name: str  # the project's name, as the catalogue tells it: nova
+    prefix: str  # /compute
+    api: str  # what the catalogue adds to the prefix: /v2.1
+    dialect: Dialect
+    resources: tuple[Resource, ...]
+    lifecycles: tuple[builtins.type[Lifecycle], ...] = ()
+    reconcilers: tuple[Reconciler, ...] = ()
+    rules: tuple[Rule, ...] = ()  # base rules that others refer to
+    quotas: dict[str, Quota] = dataclasses.field(default_factory=dict)
+    settings: Any = None
+
+    def operations(self) -> Iterable[Operation]:
+        for resource in self.resources:
+            yield from resource.operations
+
+    def all_rules(self) -> Iterable[Rule]:
+        yield from self.rules
+        for resource in self.resources:
+            yield from resource.rules
+            for operation in resource.operations:
+                if operation.policy:
+                    yield operation.policy

@@ -1,0 +1,173 @@
+"""The composition root: settings -> drivers -> services. The only module that names drivers."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tiffin.core.cloud import Cloud, ServiceRef
+from tiffin.core.database import Database
+from tiffin.core.driver import Refused
+from tiffin.core.engine import Engine
+from tiffin.core.migrate import migrate
+from tiffin.core.settings import Settings
+from tiffin.core.state_folder import StateFolder
+from tiffin.core.world import World
+from tiffin.services.compute.drivers.base import Hosts, Hypervisor
+from tiffin.services.identity.public import Identity, Keys
+from tiffin.services.image.drivers.base import ImageStore
+from tiffin.services.network.drivers.base import HostNetwork, MetadataListener, NetworkBackend
+
+SERVICES = (
+    ServiceRef("identity", "/identity", "tiffin.services.identity.service"),
+    ServiceRef("image", "/image", "tiffin.services.image.service"),
+    ServiceRef("placement", "/placement", "tiffin.services.placement.service"),
+    ServiceRef("compute", "/compute", "tiffin.services.compute.service"),
+    ServiceRef("network", "/network", "tiffin.services.network.service"),
+)
+
+Tell = Callable[[str], None]
+"""Says to people what is being done now."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Composition:
+    """A cloud that is ready to serve, and what runs beside it."""
+
+    cloud: Cloud
+    engine: Engine
+    settings: Settings
+    daemons: Any = None  # OVN's, on a real cloud
+
+
+class LocalHosts:
+    """The hosts of a cloud that are reached in this process."""
+
+    def __init__(self, hosts: dict[str, tuple[Hypervisor, HostNetwork]]) -> None:
+        self._hosts = hosts
+
+    def hypervisor(self, host: str) -> Hypervisor:
+        return self._host(host)[0]
+
+    def network(self, host: str) -> HostNetwork:
+        return self._host(host)[1]
+
+    def _host(self, name: str) -> tuple[Hypervisor, HostNetwork]:
+        try:
+            return self._hosts[name]
+        except KeyError:
+            raise Refused(f"There is no host {name} here (any more).") from None
+
+    def names(self) -> list[str]:
+        return sorted(self._hosts)
+
+
+def compose(settings: Settings, tell: Tell = lambda step: None, world: World | None = None) -> Composition:
+    """Put a cloud together from its settings. Opens the database and brings it up to date; starts nothing."""
+    world = world or World()
+    home = settings.home
+    tell("opening the database")
+    # the hosts of a simulated cloud do not outlive its process: there is nothing to agree with after a power cut
+    database = Database(settings.database or f"sqlite:///{home / 'tiffin.db'}", durable=not settings.simulated)
+    migrate(database)
+    keys = Keys(home / "keys")
+    identity = Identity(keys, world)
+    cloud = Cloud(
+        database,
+        world,
+        SERVICES,
+        authenticator=identity.authenticate,
+        secrets=keys,
+        policy_folder=home / "policy",
+    )
+    cloud.add(Identity, identity)
+    cloud.add_lazy(ImageStore, lambda: _image_store(home))
+    if settings.simulated:
+        daemons = None
+        _simulated(cloud, settings)
+    else:
+        daemons = _real(cloud, settings)
+    return Composition(cloud, Engine(cloud, node()), settings, daemons)
+
+
+def listen(composition: Composition) -> None:
+    """Hear what drivers tell by themselves. Call it when the engines run that they talk to."""
+    from tiffin.services.network.public import watch
+
+    watch(composition.cloud)
+
+
+def node() -> str:
+    """The name of this machine among the hosts."""
+    return socket.gethostname()
+
+
+def _image_store(home: Path) -> ImageStore:
+    from tiffin.services.image.drivers.files import FileStore
+
+    return FileStore(home / "images")
+
+
+def _simulated(cloud: Cloud, settings: Settings) -> None:
+    """Hosts and networks in memory."""
+    from tiffin.simulator.hypervisor import FACTS, SimulatedHypervisor
+    from tiffin.simulator.network import SimulatedHostNetwork, SimulatedNetwork
+    from tiffin.simulator.world import SimulatedWorld
+
+    names = [node()] if settings.hosts == 1 else [f"host-{n:04d}" for n in range(1, settings.hosts + 1)]
+    network = SimulatedNetwork()
+    source = image_source(cloud)
+    hosts: dict[str, tuple[Hypervisor, HostNetwork]] = {
+        name: (
+            SimulatedHypervisor(source, cloud.world.clock, SimulatedWorld(), msgspec.structs.replace(FACTS, hostname=name)),
+            SimulatedHostNetwork(network, name),
+        )
+        for name in names
+    }
+    cloud.add(NetworkBackend, network)
+    cloud.add(Hosts, LocalHosts(hosts))
+
+
+def _real(cloud: Cloud, settings: Settings) -> Any:
+    """QEMU and OVN on this machine."""
+    from tiffin.services.compute.drivers.qemu import Qemu
+    from tiffin.services.network.drivers.ovn import Ovn
+    from tiffin.services.network.drivers.ovn_daemons import Daemons
+    from tiffin.services.network.drivers.ovs_host import OvsHost
+
+    home = StateFolder(settings.home)
+    daemons = Daemons(home.ovn, settings.tag, host=node(), gateway=(gateway(settings),), external=settings.external)
+    network = OvsHost(daemons.names, metadata_listener(cloud))
+    qemu = Qemu(home.host, image_source(cloud), network.launch_prefix, cloud.world.clock, node())
+    cloud.add_lazy(NetworkBackend, lambda: Ovn(daemons.names.nb, daemons.names.sb))
+    cloud.add(Hosts, LocalHosts({node(): (qemu, network)}))
+    return daemons
+
+
+def gateway(settings: Settings) -> str:
+    """The address, with prefix length, that the outside world has on the public network: the first of its range."""
+    public = ipaddress.IPv4Network(settings.public_cidr)
+    return f"{public[1]}/{public.prefixlen}"
+
+
+def image_source(cloud: Cloud) -> Callable[[str], Iterator[bytes]]:
+    from tiffin.services.image.public import open_image
+
+    return lambda image_id: open_image(cloud, image_id)
+
+
+def metadata_listener(cloud: Cloud) -> MetadataListener:
+    def answer(
+        network_id: str, remote: str, method: str, path: str, headers: dict[str, str]
+    ) -> tuple[int, dict[str, str], bytes]:
+        from tiffin.services.compute.public import answer_metadata
+
+        return answer_metadata(cloud, network_id, remote, method, path, headers)
+
+    return answer

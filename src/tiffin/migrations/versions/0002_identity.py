@@ -1,0 +1,299 @@
+"""identity"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = '0002'
+down_revision = '0001'
+
+
+def upgrade() -> None:
+    op.create_table('identity_epoch',
+    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('value', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('id')
+    )
+    op.create_table('identity_policy',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('type', sa.String(length=255), nullable=False),
+    sa.Column('blob', sa.Text(), nullable=False),
+    sa.Column('extra', sa.JSON(), nullable=False),
+    sa.PrimaryKeyConstraint('id')
+    )
+    op.create_table('identity_project',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('name', sa.String(length=255), nullable=False),
+    sa.Column('domain_id', sa.String(length=64), nullable=True),
+    sa.Column('parent_id', sa.String(length=64), nullable=True),
+    sa.Column('is_domain', sa.Boolean(), nullable=False),
+    sa.Column('enabled', sa.Boolean(), nullable=False),
+    sa.Column('description', sa.Text(), nullable=False),
+    sa.Column('options', sa.JSON(), nullable=False),
+    sa.Column('extra', sa.JSON(), nullable=False),
+    sa.Column('generation', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['domain_id'], ['identity_project.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['parent_id'], ['identity_project.id'], ),
+    sa.PrimaryKeyConstraint('id'),
+    sa.UniqueConstraint('domain_id', 'name')
+    )
+    with op.batch_alter_table('identity_project', schema=None) as batch_op:
+        batch_op.create_index('identity_domain_name', ['name'], unique=True, sqlite_where=sa.text('is_domain'), postgresql_where=sa.text('is_domain'))
+        batch_op.create_index(batch_op.f('ix_identity_project_name'), ['name'], unique=False)
+        batch_op.create_index(batch_op.f('ix_identity_project_parent_id'), ['parent_id'], unique=False)
+
+    op.create_table('identity_region',
+    sa.Column('id', sa.String(length=255), nullable=False),
+    sa.Column('description', sa.Text(), nullable=False),
+    sa.Column('parent_region_id', sa.String(length=255), nullable=True),
+    sa.Column('extra', sa.JSON(), nullable=False),
+    sa.ForeignKeyConstraint(['parent_region_id'], ['identity_region.id'], ),
+    sa.PrimaryKeyConstraint('id')
+    )
+    with op.batch_alter_table('identity_region', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_region_parent_region_id'), ['parent_region_id'], unique=False)
+
+    op.create_table('identity_revoked_token',
+    sa.Column('audit_id', sa.String(length=64), nullable=False),
+    sa.Column('expires_at', sa.Float(precision=53), nullable=False),
+    sa.PrimaryKeyConstraint('audit_id')
+    )
+    with op.batch_alter_table('identity_revoked_token', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_revoked_token_expires_at'), ['expires_at'], unique=False)
+
+    op.create_table('identity_service',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('type', sa.String(length=255), nullable=False),
+    sa.Column('name', sa.String(length=255), nullable=False),
+    sa.Column('enabled', sa.Boolean(), nullable=False),
+    sa.Column('extra', sa.JSON(), nullable=False),
+    sa.PrimaryKeyConstraint('id')
+    )
+    with op.batch_alter_table('identity_service', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_service_type'), ['type'], unique=False)
+
+    op.create_table('identity_endpoint',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('service_id', sa.String(length=64), nullable=False),
+    sa.Column('region_id', sa.String(length=255), nullable=True),
+    sa.Column('interface', sa.String(length=64), nullable=False),
+    sa.Column('url', sa.Text(), nullable=False),
+    sa.Column('enabled', sa.Boolean(), nullable=False),
+    sa.Column('extra', sa.JSON(), nullable=False),
+    sa.ForeignKeyConstraint(['region_id'], ['identity_region.id'], ),
+    sa.ForeignKeyConstraint(['service_id'], ['identity_service.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id')
+    )
+    with op.batch_alter_table('identity_endpoint', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_endpoint_region_id'), ['region_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_identity_endpoint_service_id'), ['service_id'], unique=False)
+
+    op.create_table('identity_group',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('domain_id', sa.String(length=64), nullable=False),
+    sa.Column('name', sa.String(length=255), nullable=False),
+    sa.Column('description', sa.Text(), nullable=False),
+    sa.Column('extra', sa.JSON(), nullable=False),
+    sa.ForeignKeyConstraint(['domain_id'], ['identity_project.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id'),
+    sa.UniqueConstraint('domain_id', 'name')
+    )
+    with op.batch_alter_table('identity_group', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_group_name'), ['name'], unique=False)
+
+    op.create_table('identity_project_tag',
+    sa.Column('project_id', sa.String(length=64), nullable=False),
+    sa.Column('name', sa.String(length=255), nullable=False),
+    sa.ForeignKeyConstraint(['project_id'], ['identity_project.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('project_id', 'name')
+    )
+    op.create_table('identity_registered_limit',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('service_id', sa.String(length=64), nullable=False),
+    sa.Column('region_id', sa.String(length=255), nullable=True),
+    sa.Column('resource_name', sa.String(length=255), nullable=False),
+    sa.Column('default_limit', sa.BigInteger(), nullable=False),
+    sa.Column('description', sa.Text(), nullable=True),
+    sa.ForeignKeyConstraint(['region_id'], ['identity_region.id'], ),
+    sa.ForeignKeyConstraint(['service_id'], ['identity_service.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id')
+    )
+    with op.batch_alter_table('identity_registered_limit', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_registered_limit_region_id'), ['region_id'], unique=False)
+
+    op.create_table('identity_role',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('domain_id', sa.String(length=64), nullable=True),
+    sa.Column('name', sa.String(length=255), nullable=False),
+    sa.Column('description', sa.Text(), nullable=True),
+    sa.Column('options', sa.JSON(), nullable=False),
+    sa.Column('extra', sa.JSON(), nullable=False),
+    sa.ForeignKeyConstraint(['domain_id'], ['identity_project.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id'),
+    sa.UniqueConstraint('domain_id', 'name')
+    )
+    with op.batch_alter_table('identity_role', schema=None) as batch_op:
+        batch_op.create_index('identity_global_role_name', ['name'], unique=True, sqlite_where=sa.text('domain_id IS NULL'), postgresql_where=sa.text('domain_id IS NULL'))
+
+    op.create_table('identity_user',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('domain_id', sa.String(length=64), nullable=False),
+    sa.Column('name', sa.String(length=255), nullable=False),
+    sa.Column('enabled', sa.Boolean(), nullable=False),
+    sa.Column('default_project_id', sa.String(length=64), nullable=True),
+    sa.Column('password_hash', sa.String(length=255), nullable=True),
+    sa.Column('password_changed_at', sa.Float(precision=53), nullable=True),
+    sa.Column('password_expires_at', sa.Float(precision=53), nullable=True),
+    sa.Column('options', sa.JSON(), nullable=False),
+    sa.Column('extra', sa.JSON(), nullable=False),
+    sa.Column('created_at', sa.Float(precision=53), nullable=False),
+    sa.Column('generation', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['domain_id'], ['identity_project.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id'),
+    sa.UniqueConstraint('domain_id', 'name')
+    )
+    with op.batch_alter_table('identity_user', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_user_name'), ['name'], unique=False)
+
+    op.create_table('identity_access_rule',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('user_id', sa.String(length=64), nullable=False),
+    sa.Column('service', sa.String(length=255), nullable=False),
+    sa.Column('path', sa.String(length=255), nullable=False),
+    sa.Column('method', sa.String(length=64), nullable=False),
+    sa.ForeignKeyConstraint(['user_id'], ['identity_user.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id'),
+    sa.UniqueConstraint('user_id', 'service', 'path', 'method')
+    )
+    op.create_table('identity_application_credential',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('user_id', sa.String(length=64), nullable=False),
+    sa.Column('project_id', sa.String(length=64), nullable=False),
+    sa.Column('name', sa.String(length=255), nullable=False),
+    sa.Column('description', sa.Text(), nullable=True),
+    sa.Column('secret_hash', sa.String(length=255), nullable=False),
+    sa.Column('expires_at', sa.Float(precision=53), nullable=True),
+    sa.Column('unrestricted', sa.Boolean(), nullable=False),
+    sa.ForeignKeyConstraint(['project_id'], ['identity_project.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['user_id'], ['identity_user.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id'),
+    sa.UniqueConstraint('user_id', 'name')
+    )
+    with op.batch_alter_table('identity_application_credential', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_application_credential_project_id'), ['project_id'], unique=False)
+
+    op.create_table('identity_assignment',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('user_id', sa.String(length=64), nullable=True),
+    sa.Column('group_id', sa.String(length=64), nullable=True),
+    sa.Column('scope', sa.String(length=64), nullable=False),
+    sa.Column('scope_id', sa.String(length=64), nullable=True),
+    sa.Column('role_id', sa.String(length=64), nullable=False),
+    sa.Column('inherited', sa.Boolean(), nullable=False),
+    sa.ForeignKeyConstraint(['group_id'], ['identity_group.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['role_id'], ['identity_role.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['scope_id'], ['identity_project.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['user_id'], ['identity_user.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id')
+    )
+    with op.batch_alter_table('identity_assignment', schema=None) as batch_op:
+        batch_op.create_index('identity_assignment_scope', ['scope_id', 'scope'], unique=False)
+        batch_op.create_index(batch_op.f('ix_identity_assignment_group_id'), ['group_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_identity_assignment_role_id'), ['role_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_identity_assignment_user_id'), ['user_id'], unique=False)
+
+    op.create_table('identity_credential',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('user_id', sa.String(length=64), nullable=False),
+    sa.Column('project_id', sa.String(length=64), nullable=True),
+    sa.Column('type', sa.String(length=255), nullable=False),
+    sa.Column('blob', sa.LargeBinary(), nullable=False),
+    sa.Column('extra', sa.JSON(), nullable=False),
+    sa.ForeignKeyConstraint(['project_id'], ['identity_project.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['user_id'], ['identity_user.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id')
+    )
+    with op.batch_alter_table('identity_credential', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_credential_user_id'), ['user_id'], unique=False)
+
+    op.create_table('identity_implied_role',
+    sa.Column('prior_id', sa.String(length=64), nullable=False),
+    sa.Column('implied_id', sa.String(length=64), nullable=False),
+    sa.ForeignKeyConstraint(['implied_id'], ['identity_role.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['prior_id'], ['identity_role.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('prior_id', 'implied_id')
+    )
+    with op.batch_alter_table('identity_implied_role', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_implied_role_implied_id'), ['implied_id'], unique=False)
+
+    op.create_table('identity_limit',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('registered_limit_id', sa.String(length=64), nullable=False),
+    sa.Column('owner_id', sa.String(length=64), nullable=False),
+    sa.Column('resource_limit', sa.BigInteger(), nullable=False),
+    sa.Column('description', sa.Text(), nullable=True),
+    sa.ForeignKeyConstraint(['owner_id'], ['identity_project.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['registered_limit_id'], ['identity_registered_limit.id'], ),
+    sa.PrimaryKeyConstraint('id'),
+    sa.UniqueConstraint('registered_limit_id', 'owner_id')
+    )
+    with op.batch_alter_table('identity_limit', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_limit_owner_id'), ['owner_id'], unique=False)
+
+    op.create_table('identity_membership',
+    sa.Column('user_id', sa.String(length=64), nullable=False),
+    sa.Column('group_id', sa.String(length=64), nullable=False),
+    sa.ForeignKeyConstraint(['group_id'], ['identity_group.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['user_id'], ['identity_user.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('user_id', 'group_id')
+    )
+    with op.batch_alter_table('identity_membership', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_membership_group_id'), ['group_id'], unique=False)
+
+    op.create_table('identity_trust',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('trustor_user_id', sa.String(length=64), nullable=False),
+    sa.Column('trustee_user_id', sa.String(length=64), nullable=False),
+    sa.Column('project_id', sa.String(length=64), nullable=True),
+    sa.Column('impersonation', sa.Boolean(), nullable=False),
+    sa.Column('expires_at', sa.Float(precision=53), nullable=True),
+    sa.Column('remaining_uses', sa.Integer(), nullable=True),
+    sa.Column('redelegated_trust_id', sa.String(length=64), nullable=True),
+    sa.Column('redelegation_count', sa.Integer(), nullable=False),
+    sa.Column('extra', sa.JSON(), nullable=False),
+    sa.ForeignKeyConstraint(['project_id'], ['identity_project.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['redelegated_trust_id'], ['identity_trust.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['trustee_user_id'], ['identity_user.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['trustor_user_id'], ['identity_user.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id')
+    )
+    with op.batch_alter_table('identity_trust', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_trust_redelegated_trust_id'), ['redelegated_trust_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_identity_trust_trustee_user_id'), ['trustee_user_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_identity_trust_trustor_user_id'), ['trustor_user_id'], unique=False)
+
+    op.create_table('identity_application_credential_access_rule',
+    sa.Column('application_credential_id', sa.String(length=64), nullable=False),
+    sa.Column('access_rule_id', sa.String(length=64), nullable=False),
+    sa.ForeignKeyConstraint(['access_rule_id'], ['identity_access_rule.id'], ),
+    sa.ForeignKeyConstraint(['application_credential_id'], ['identity_application_credential.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('application_credential_id', 'access_rule_id')
+    )
+    with op.batch_alter_table('identity_application_credential_access_rule', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_application_credential_access_rule_access_rule_id'), ['access_rule_id'], unique=False)
+
+    op.create_table('identity_application_credential_role',
+    sa.Column('application_credential_id', sa.String(length=64), nullable=False),
+    sa.Column('role_id', sa.String(length=64), nullable=False),
+    sa.ForeignKeyConstraint(['application_credential_id'], ['identity_application_credential.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['role_id'], ['identity_role.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('application_credential_id', 'role_id')
+    )
+    op.create_table('identity_trust_role',
+    sa.Column('trust_id', sa.String(length=64), nullable=False),
+    sa.Column('role_id', sa.String(length=64), nullable=False),
+    sa.ForeignKeyConstraint(['role_id'], ['identity_role.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['trust_id'], ['identity_trust.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('trust_id', 'role_id')
+    )

@@ -1,0 +1,190 @@
+"""What compute needs from a hypervisor host.
+
+Every `ensure_*` and `forget_*` may be repeated: same arguments, same world. Each carries the id of our own thing and
+the turn of the lifecycle that owns it: of the guest, also for its snapshots. They raise `Refused` (try again later),
+`Impossible` (tell the user) or `StaleTurn`.
+Implementations share one conformance suite: `tests/drivers/test_hypervisor_conformance.py`.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from tiffin.core.driver import Turn
+
+Power = Literal["running", "paused", "shutdown", "crashed", "absent"]
+
+
+class HostFacts(msgspec.Struct, frozen=True):
+    """What a host is and has, as placement and `hypervisor show` tell it."""
+
+    hostname: str
+    hypervisor_type: str  # "QEMU", or "Simulated"
+    hypervisor_version: int  # 7.2.22 is 7002022
+    accelerator: str  # "kvm" or "tcg", after a real probe
+    architecture: str
+    cpu_model: str
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+    cpu_allocation_ratio: float
+    traits: tuple[str, ...] = ()
+
+
+class BaseImage(msgspec.Struct, frozen=True):
+    """An image as it must be in the host's cache before a disk is made on it."""
+
+    id: str
+    disk_format: Literal["raw", "qcow2", "iso", "ami", "aki", "ari", "vmdk", "vdi", "vhd", "vhdx"]
+    sha512: str
+    size: int  # bytes of the file
+    virtual_size: int  # bytes that the guest sees
+
+
+class Nic(msgspec.Struct, frozen=True):
+    port_id: str
+    mac: str
+    mtu: int
+    tap: str  # interface that the host's network plugged (HostNetwork.ensure_plugged)
+
+
+class Guest(msgspec.Struct, frozen=True):
+    """Everything that a host needs to run a guest; the same value gives the same guest again."""
+
+    id: str
+    name: str  # instance-0000001f
+    vcpus: int
+    memory_mb: int
+    root_gb: int  # 0: as large as the image
+    image: BaseImage | None
+    nics: tuple[Nic, ...] = ()
+    ephemeral_gb: int = 0
+    swap_mb: int = 0
+    config_drive: bool = False
+    properties: Mapping[str, str] = {}  # the image's hw_* properties
+    kernel: BaseImage | None = None
+    ramdisk: BaseImage | None = None
+    hostname: str = ""  # what metadata tells it; for guests that only seem to ask
+
+
+class GuestState(msgspec.Struct, frozen=True):
+    id: str
+    power: Power
+    reason: str = ""  # why it crashed, for people
+    memory_kb: int = 0
+    cpu_ns: int = 0
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    disk_format: Literal["raw", "qcow2"]
+    size: int
+    virtual_size: int
+
+
+ImageSource = Callable[[str], Iterator[bytes]]
+"""Gives the bytes of an image by id. A host never reads the image store itself. Raises as the drivers do."""
+
+
+class Hypervisor(Protocol):
+    def facts(self) -> HostFacts:
+        """What the host is and has. Cheap after the first call."""
+        ...
+
+    def ensure_image(self, turn: Turn, guest_id: str, image: BaseImage) -> None:
+        """Have the image in the host's cache: fetched once, digest verified, format inspected, made read-only."""
+        ...
+
+    def ensure_disks(self, turn: Turn, guest: Guest) -> None:
+        """Have the root, ephemeral and swap disks: copy-on-write on the cached image, grown to the flavor's size."""
+        ...
+
+    def ensure_config_drive(self, turn: Turn, guest_id: str, files: Mapping[str, bytes]) -> None:
+        """Have the config drive (label config-2) with these files, by relative path."""
+        ...
+
+    def ensure_running(self, turn: Turn, guest: Guest) -> None:
+        """Have the guest executing: start it, or continue it when it is paused. Returns when its first CPU runs."""
+        ...
+
+    def ensure_paused(self, turn: Turn, guest_id: str) -> None: ...
+
+    def ensure_stopped(self, turn: Turn, guest_id: str, graceful: float) -> bool:
+        """Power off: ask the guest first; after `graceful` seconds since the first call, pull the plug. False while it
+        still runs (call again), True when no process is left. Disks stay."""
+        ...
+
+    def ensure_rebooted(self, turn: Turn, guest: Guest, key: str, hard: bool, graceful: float) -> bool:
+        """Reboot once for each `key`. Soft asks the guest and falls back to hard after `graceful` seconds; hard starts
+        a new process from `guest`. False while it is not yet done (call again)."""
+        ...
+
+    def ensure_nic(self, turn: Turn, guest_id: str, nic: Nic) -> None:
+        """Have this NIC in the running guest (hot-plug); nothing to do when the guest does not run."""
+        ...
+
+    def forget_nic(self, turn: Turn, guest_id: str, port_id: str) -> None: ...
+
+    def ensure_snapshot(self, turn: Turn, guest_id: str, snapshot_id: str) -> Snapshot | None:
+        """Have a standalone copy of the root disk as of the first call. None while it is being made (call again)."""
+        ...
+
+    def read_snapshot(self, snapshot_id: str) -> Iterator[bytes]: ...
+
+    def forget_snapshot(self, turn: Turn, snapshot_id: str) -> None: ...
+
+    def forget_guest(self, turn: Turn, guest_id: str) -> None:
+        """End the process and remove every file of the guest, its snapshots too, whatever was or was not built."""
+        ...
+
+    def console_log(self, guest_id: str, lines: int | None) -> bytes:
+        """The last `lines` lines of the serial console, or all that is kept (at most 1 MiB)."""
+        ...
+
+    def state(self, guest_id: str) -> GuestState: ...
+
+    def guests(self) -> list[GuestState]:
+        """Every guest that is real on this host: a process, or files."""
+        ...
+
+    def prune_images(self, keep: frozenset[str]) -> None:
+        """Remove cached images whose id is not kept and on which no disk of a guest stands."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; guests go on."""
+        ...
+
+
+class HostPorts(Protocol):
+    """What compute needs of a host's network: ports plugged, metadata answered. Network's `HostNetwork` is one."""
+
+    def ensure_plugged(self, turn: Turn, port_id: str, mac: str, mtu: int) -> str:
+        """Have an interface for this port on the host; the name of its tap."""
+        ...
+
+    def forget_plugged(self, turn: Turn, port_id: str) -> None: ...
+
+    def ensure_metadata(self, turn: Turn, network: Any) -> None:
+        """Have the metadata address of this network (as network specifies it) answered on this host."""
+        ...
+
+    def forget_metadata(self, turn: Turn, network_id: str) -> None: ...
+    def metadata_networks(self) -> frozenset[str]: ...
+
+
+class Hosts(Protocol):
+    """Where guests run: this machine, and others through their agents."""
+
+    def names(self) -> list[str]:
+        """The hosts that take part, by the name that servers and services carry."""
+        ...
+
+    def hypervisor(self, host: str) -> Hypervisor:
+        """Raises `Refused` for a host that does not take part (any more, or yet)."""
+        ...
+
+    def network(self, host: str) -> HostPorts:
+        """Raises `Refused` for a host that does not take part (any more, or yet)."""
+        ...

@@ -1,0 +1,65 @@
+"""The end of a network's metadata address on a host, when the last server there has left the network."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tiffin.core.driver import Refused, StaleTurn, Turn
+from tiffin.core.lifecycle import Lifecycle, Outcome, done, go, inside, outside
+from tiffin.core.tables import LifecycleRow
+from tiffin.services.compute.drivers.base import Hosts
+from tiffin.services.compute.tables import Server, ServerNic
+
+METADATA = "compute.metadata"
+SERVER = "compute.server"
+GONE = Turn(2**62)
+"""Above every turn of a network that is no more."""
+
+
+def users(session: Session, host: str, network_id: str) -> list[str]:
+    """The living servers on this host that have a port on the network."""
+    on_it = select(ServerNic.server_id).where(ServerNic.network_id == network_id)
+    return list(
+        session.scalars(select(Server.id).where(Server.host == host, Server.deleted_at.is_(None), Server.id.in_(on_it)))
+    )
+
+
+def turn_of(session: Session, network_id: str) -> Turn:
+    """The network's own turn: whoever speaks of its metadata speaks as of that."""
+    row = select(LifecycleRow.turn).where(LifecycleRow.kind == "network.network", LifecycleRow.resource_id == network_id)
+    found = session.scalar(row)
+    return GONE if found is None else Turn(found)
+
+
+class MetadataLife(Lifecycle):
+    """Begun in the transaction that ends a server, and by the reconciler; the frame says which host and network."""
+
+    kind = METADATA
+
+    @outside
+    def start(self) -> Outcome:
+        host, network_id = str(self.frame["host"]), str(self.frame["network"])
+        with self.read() as session:
+            needed, turn = users(session, host, network_id), turn_of(session, network_id)
+        if not needed:
+            try:
+                self.part(Hosts).network(host).forget_metadata(turn, network_id)
+            except StaleTurn as stale:
+                raise Refused(str(stale)) from stale  # the network has moved on: ask with its new turn
+        return go("settle")
+
+    @inside
+    def settle(self) -> Outcome:
+        """A server that came while we forgot plugs itself in again."""
+        for id in users(self.db, str(self.frame["host"]), str(self.frame["network"])):
+            self.ask(SERVER, id, "sync")
+        return done()
+
+    @inside
+    def failed(self) -> Outcome:
+        return done()  # the reconciler begins another one
+
+    @outside
+    def teardown(self) -> Outcome:
+        return go("settle")

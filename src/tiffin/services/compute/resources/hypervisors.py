@@ -1,0 +1,214 @@
+"""Hypervisors: the hosts as machines."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from sqlalchemy import Select, func, select
+
+from tiffin.core.call import Call
+from tiffin.core.errors import BadRequest, NotFound
+from tiffin.core.listing import limit_of
+from tiffin.core.resource import Resource
+from tiffin.core.schema import Schema, since, until
+from tiffin.core.sql import children
+from tiffin.services.compute import rules
+from tiffin.services.compute.resources.availability_zones import is_up
+from tiffin.services.compute.resources.flavors import ADMIN
+from tiffin.services.compute.tables import ComputeHost, Server
+
+hypervisors = Resource("hypervisor", "hypervisors", "/v2.1/os-hypervisors")
+MAX_PAGE = 1000
+
+
+class ServerRef(Schema):
+    name: str
+    uuid: str
+
+
+class ServiceRef(Schema):
+    id: int | str
+    host: str
+    disabled_reason: str | None
+
+
+class Brief(Schema, kw_only=True):
+    id: int | str
+    hypervisor_hostname: str
+    state: str
+    status: str
+    servers: list[ServerRef] | UnsetType = UNSET
+
+
+_Counted = Annotated[int | UnsetType | None, until(2, 88)]
+
+
+class Detail(Brief, kw_only=True):
+    """What is counted here is gone from 2.88 on: placement tells it better."""
+
+    host_ip: str
+    hypervisor_type: str
+    hypervisor_version: int
+    service: ServiceRef
+    cpu_info: Annotated[str | dict[str, Any] | UnsetType, until(2, 88)] = UNSET
+    vcpus: _Counted = UNSET
+    vcpus_used: _Counted = UNSET
+    memory_mb: _Counted = UNSET
+    memory_mb_used: _Counted = UNSET
+    free_ram_mb: _Counted = UNSET
+    local_gb: _Counted = UNSET
+    local_gb_used: _Counted = UNSET
+    free_disk_gb: _Counted = UNSET
+    disk_available_least: _Counted = UNSET
+    current_workload: _Counted = UNSET
+    running_vms: _Counted = UNSET
+    uptime: Annotated[str | UnsetType | None, since(2, 88)] = UNSET
+
+
+def _here() -> Any:
+    return (Server.host == ComputeHost.name, Server.deleted_at.is_(None))
+
+
+def _looking() -> Select[Any]:
+    def total(amount: Any) -> Any:
+        return select(func.coalesce(func.sum(amount), 0)).where(*_here()).scalar_subquery()
+
+    servers = children(select(Server.id).where(*_here()).correlate(ComputeHost), name=Server.number, uuid=Server.id)
+    busy = select(func.count()).where(*_here(), Server.task_state.is_not(None)).scalar_subquery()
+    return select(
+        *ComputeHost.__table__.columns,
+        servers.label("servers"),
+        total(Server.vcpus).label("vcpus_used"),
+        total(Server.memory_mb).label("memory_used"),
+        total(Server.root_gb + Server.ephemeral_gb).label("disk_used"),
+        select(func.count()).where(*_here()).scalar_subquery().label("guests"),
+        busy.label("busy"),
+    ).order_by(ComputeHost.number)
+
+
+def _brief(call: Call, row: Any, *, servers: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "id": row.id if call.version >= (2, 53) else row.number,
+        "hypervisor_hostname": row.hostname,
+        "state": "up" if is_up(row, call.now, call.service.settings) else "down",
+        "status": "disabled" if row.disabled else "enabled",
+    }
+    refs = [ServerRef(name=rules.instance_name(one["name"]), uuid=one["uuid"]) for one in row.servers]
+    if servers and (refs or call.version >= (2, 75)):
+        found["servers"] = refs
+    return found
+
+
+def _detail(call: Call, row: Any, *, servers: bool, uptime: bool = True) -> Detail:
+    facts = row.facts
+    cpu = {"arch": facts["architecture"], "model": facts["cpu_model"], "vendor": "", "features": [],
+           "topology": {"sockets": 1, "cores": facts["vcpus"], "threads": 1}}  # fmt: skip
+    free_disk = facts["disk_gb"] - row.disk_used
+    return Detail(
+        **_brief(call, row, servers=servers),
+        host_ip=call.service.settings.shown_ip,
+        hypervisor_type=facts["hypervisor_type"],
+        hypervisor_version=facts["hypervisor_version"],
+        service=ServiceRef(
+            id=row.service_id if call.version >= (2, 53) else row.number,
+            host=row.name,
+            disabled_reason=row.disabled_reason,
+        ),
+        cpu_info=cpu if call.version >= (2, 28) else msgspec.json.encode(cpu).decode(),
+        vcpus=facts["vcpus"],
+        vcpus_used=row.vcpus_used,
+        memory_mb=facts["memory_mb"],
+        memory_mb_used=row.memory_used,
+        free_ram_mb=facts["memory_mb"] - row.memory_used,
+        local_gb=facts["disk_gb"],
+        local_gb_used=row.disk_used,
+        free_disk_gb=free_disk,
+        disk_available_least=free_disk,
+        current_workload=row.busy,
+        running_vms=row.guests,
+        uptime=None if uptime else UNSET,
+    )
+
+
+def _list(call: Call) -> tuple[list[Any], dict[str, Any]]:
+    """The rows, and the link to the next ones."""
+    query = _looking()
+    if call.version >= (2, 53) and call.param("hypervisor_hostname_pattern"):
+        query = query.where(ComputeHost.hostname.contains(call.param("hypervisor_hostname_pattern"), autoescape=True))
+    limit = limit_of(call.param("limit"), MAX_PAGE) if call.version >= (2, 33) else None
+    marker = call.param("marker") if call.version >= (2, 33) else None
+    if marker:
+        column = ComputeHost.id if call.version >= (2, 53) else ComputeHost.number
+        number = call.db.scalar(select(ComputeHost.number).where(column == marker))
+        if number is None:
+            raise BadRequest(f"marker [{marker[:64]}] not found")
+        query = query.where(ComputeHost.number > number)
+    rows = list(call.db.execute(query.limit(limit + 1) if limit is not None else query))
+    if limit is None or len(rows) <= limit or not limit:
+        return rows, {}
+    from tiffin.core.http.dialect import next_href
+
+    last = rows[limit - 1]
+    href = next_href(call, str(last.id if call.version >= (2, 53) else last.number))
+    return rows[:limit], {"hypervisors_links": [{"rel": "next", "href": href}]}
+
+
+def _wants_servers(call: Call) -> bool:
+    return call.version >= (2, 53) and (call.param("with_servers") or "").lower() in ("true", "1", "yes", "on")
+
+
+@hypervisors.operation("GET", policy=("os_compute_api:os-hypervisors:list", ADMIN))
+def index(call: Call) -> dict[str, Any]:
+    rows, more = _list(call)
+    return {"hypervisors": [_brief(call, row, servers=_wants_servers(call)) for row in rows], **more}
+
+
+@hypervisors.operation("GET", "/detail", policy=("os_compute_api:os-hypervisors:list-detail", ADMIN))
+def detail(call: Call) -> dict[str, Any]:
+    rows, more = _list(call)
+    wanted = _wants_servers(call)
+    return {"hypervisors": [_detail(call, row, servers=wanted) for row in rows], **more}
+
+
+@hypervisors.operation("GET", "/statistics", policy=("os_compute_api:os-hypervisors:statistics", ADMIN), until=(2, 88))
+def statistics(call: Call) -> dict[str, Any]:
+    rows = [_detail(call, row, servers=False) for row in call.db.execute(_looking()) if not row.disabled]
+    names = ("vcpus", "vcpus_used", "memory_mb", "memory_mb_used", "free_ram_mb", "local_gb", "local_gb_used",
+             "free_disk_gb", "disk_available_least", "current_workload", "running_vms")  # fmt: skip
+    totals = {name: sum(getattr(row, name) for row in rows) for name in names}
+    return {"hypervisor_statistics": {"count": len(rows), **totals}}
+
+
+def _one(call: Call, id: str) -> Any:
+    column: Any = ComputeHost.id if call.version >= (2, 53) else ComputeHost.number
+    known = call.version >= (2, 53) or (id.isdecimal() and len(id) < 19)
+    key = id if call.version >= (2, 53) else int(id) if known else 0
+    row = call.db.execute(_looking().where(column == key)).first() if known else None
+    if row is None:
+        raise NotFound(f"Compute host {id[:64]} could not be found.")
+    return row
+
+
+@hypervisors.operation("GET", "/{id}", policy=("os_compute_api:os-hypervisors:show", ADMIN))
+def show(call: Call, id: str) -> dict[str, Any]:
+    return {"hypervisor": _detail(call, _one(call, id), servers=_wants_servers(call))}
+
+
+@hypervisors.operation("GET", "/{id}/uptime", policy=("os_compute_api:os-hypervisors:uptime", ADMIN), until=(2, 88))
+def uptime(call: Call, id: str) -> dict[str, Any]:
+    row = _one(call, id)
+    days = max(0, int(call.now - row.created_at)) // 86400
+    return {"hypervisor": {**_brief(call, row, servers=False), "uptime": f"up {days} days"}}
+
+
+@hypervisors.operation(
+    "GET", "/{pattern}/search", policy=("os_compute_api:os-hypervisors:search", ADMIN), until=(2, 53)
+)
+def search(call: Call, pattern: str) -> dict[str, Any]:
+    query = _looking().where(ComputeHost.hostname.contains(pattern, autoescape=True))
+    rows = list(call.db.execute(query))
+    if not rows:
+        raise NotFound(f"No hypervisor matching '{pattern[:64]}' could be found.")
+    return {"hypervisors": [_brief(call, row, servers=False) for row in rows]}

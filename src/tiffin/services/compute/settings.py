@@ -1,0 +1,17 @@
+"""What an operator may set about compute."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True):
+    shutdown_seconds: float = (
+        60.0  # operators of guests that stop slowly: how long a stop asks before it pulls the plug
+    )
+    default_zone: str = "nova"  # sites with a name of their own: the zone of hosts in no zoned aggregate
+    host_down_after: float = 60.0  # seconds without news after which a host counts as down
+    shown_ip: str = "127.0.0.1"  # what `hypervisor show` tells as the host's address
+
+
+SETTINGS = Settings()

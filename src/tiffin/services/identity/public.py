@@ -1,0 +1,39 @@
+"""What other services and `main.py` may ask of identity."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tiffin.services.identity.authentication import Identity
+from tiffin.services.identity.bootstrap import (
+    CLOUD,
+    BootstrapOptions,
+    CatalogEntry,
+    bootstrap,
+    ensure_project,
+    ensure_role_on_project,
+    ensure_user,
+)
+from tiffin.services.identity.keys import Keys
+from tiffin.services.identity.settings import IdentitySettings
+from tiffin.services.identity.tables import Project
+
+__all__ = [
+    "CLOUD",
+    "BootstrapOptions",
+    "CatalogEntry",
+    "Identity",
+    "IdentitySettings",
+    "Keys",
+    "bootstrap",
+    "ensure_project",
+    "ensure_role_on_project",
+    "ensure_user",
+    "project_exists",
+]
+
+
+def project_exists(session: Session, project_id: str) -> bool:
+    """Whether there is a project (or a domain) of this id."""
+    return session.scalar(select(Project.id).where(Project.id == project_id)) is not None

@@ -1,0 +1,16 @@
+"""What an operator may set of identity."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class IdentitySettings(msgspec.Struct, frozen=True):
+    token_seconds: int = 3600
+    """How long a token is valid. Operators shorten it where tokens may leak, and lengthen it for long uploads."""
+    password_rounds: int = 12
+    """The cost of a password hash: each step doubles it (12: a quarter of a second on a small machine)."""
+    remember_seconds: float = 300.0
+    """How long a process remembers that a password was right, so that the next login need not hash. 0: never."""
+    keep_keys: int = 3
+    """How many token keys stay after a rotation; tokens of an older key end with it."""

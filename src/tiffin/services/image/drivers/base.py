@@ -1,0 +1,59 @@
+"""What the image service needs from a place that keeps bytes.
+
+Implementations share one conformance suite: `tests/drivers/test_image_store_conformance.py`. Keys are our own ids, never
+words of a tenant.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from tiffin.core.driver import Impossible, Refused
+
+CHUNK = 1 << 20
+"""Bytes that are moved at a time."""
+
+_KEY = re.compile(r"[0-9a-zA-Z-]{1,64}")
+
+
+class StoreFull(Refused):
+    """There is no room for the bytes."""
+
+
+class Missing(Impossible):
+    """No bytes are kept under this key."""
+
+
+class ImageStore(Protocol):
+    name: str  # as clients see it
+    kind: str  # file, rbd, memory
+    description: str
+
+    def write(self, key: str, chunks: Iterable[bytes]) -> int:
+        """Keep the bytes and give their number. All or nothing, and durable when it returns: when `chunks` raises, when
+        the store refuses or `delete` comes in between, nothing is left. A key is written once: its bytes never change.
+        Raises `StoreFull` or `Refused`, and whatever `chunks` raises.
+        """
+        ...
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """The bytes from `start`, `length` of them or all that follow, in chunks of at most `CHUNK`. Raises `Missing` at
+        once, not at the first chunk; close the iterator to let go early."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Forget the bytes, finished or half written. May be repeated. Raises `Refused`."""
+        ...
+
+    def keys(self) -> Iterator[str]:
+        """Every key of which there is a byte, half-written ones too."""
+        ...
+
+
+def check_key(key: str) -> str:
+    """Raises ValueError on what is no id of ours: a defect, not an input."""
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"not a key: {key[:80]!r}")
+    return key

@@ -1,0 +1,118 @@
+"""The life of an image: its record outlives no byte, and no byte outlives its record.
+
+At rest most of the time. `watch` looks after uploads: a claim that is not renewed is taken back, and bytes that nobody
+needs are swept. `import` makes staged bytes the image's. `delete` removes it all.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sqlalchemy import delete, select
+
+from tiffin.core import changes
+from tiffin.core.errors import BadRequest
+from tiffin.core.lifecycle import Lifecycle, Outcome, done, go, inside, outside, rest, sleep
+from tiffin.services.image import inspection, uploads
+from tiffin.services.image.drivers.base import ImageStore
+from tiffin.services.image.settings import Settings
+from tiffin.services.image.tables import BlobRow, ImageRow, MemberRow
+
+
+class ImageLife(Lifecycle):
+    kind = "image.image"
+    requests: ClassVar[dict[str, str]] = {"watch": "watch", "import": "judge"}
+    patience = 1_000_000  # only bytes to be forgotten can be refused, and they are tried until they are
+    deadline = 86_400.0  # an upload may take as long as its client keeps sending
+
+    @inside
+    def start(self) -> Outcome:
+        return rest()
+
+    @inside
+    def watch(self) -> Outcome:
+        """Wait for the upload; take its claim back when it has died."""
+        blob = self.db.scalar(select(BlobRow).where(BlobRow.image_id == self.id, BlobRow.role == "upload"))
+        if blob is not None and blob.expires > self.now:
+            return sleep(blob.expires - self.now + 0.1)
+        if blob is not None:
+            self._abandon(blob, "The upload broke off.")
+        return go("sweep")
+
+    def _abandon(self, blob: BlobRow, why: str) -> None:
+        image = self.db.get_one(ImageRow, self.id)
+        before = changes.picture(image)
+        uploads.abandon(image, blob)
+        image.updated_at = self.now
+        self.record(
+            "error", "image.image", before=before, after={"status": image.status, "reason": why}, project_id=image.owner
+        )
+
+    @inside
+    def judge(self) -> Outcome:
+        """Import: what was staged becomes the image when it is what the image says."""
+        blob = self.db.scalar(select(BlobRow).where(BlobRow.image_id == self.id, BlobRow.role == "stage"))
+        image = self.db.get_one(ImageRow, self.id)
+        if blob is None or image.status != "importing":
+            return go("sweep")
+        settings: Settings = self.cloud.service("image").settings
+        found = inspection.Findings(
+            size=blob.size,
+            checksum=blob.checksum or "",
+            sha512=blob.sha512 or "",
+            formats=blob.formats,
+            virtual_size=blob.virtual_size,
+            problem=blob.problem,
+        )
+        try:
+            inspection.check(found, image.disk_format or "", image.container_format or "", settings.max_virtual_bytes)
+        except BadRequest as no:
+            self._abandon(blob, no.message)
+            return go("sweep")
+        before = changes.picture(image)
+        uploads.activate(image, blob)
+        image.updated_at = self.now
+        self.record("import.end", "image.image", before=before, after=changes.picture(image), project_id=image.owner)
+        return rest()
+
+    @outside
+    def sweep(self) -> Outcome:
+        """Forget bytes that nobody needs."""
+        with self.read() as session:
+            keys = list(session.scalars(select(BlobRow.id).where(BlobRow.image_id == self.id, BlobRow.role == "gone")))
+        self._forget(keys)
+        return go("swept")
+
+    def _forget(self, keys: list[str]) -> None:
+        for key in keys:
+            self.part(ImageStore).delete(key)
+        self.frame["forgotten"] = keys
+
+    @inside
+    def swept(self) -> Outcome:
+        self.db.execute(delete(BlobRow).where(BlobRow.id.in_(self.frame.pop("forgotten", []))))
+        return rest()
+
+    @inside
+    def failed(self) -> Outcome:
+        """Past its deadline: the image can be tried again, and so is the sweep."""
+        for blob in self.db.scalars(select(BlobRow).where(BlobRow.image_id == self.id, BlobRow.role == "upload")):
+            self._abandon(blob, self.reason)
+        return go("sweep")
+
+    @outside
+    def teardown(self) -> Outcome:
+        with self.read() as session:
+            keys = list(session.scalars(select(BlobRow.id).where(BlobRow.image_id == self.id)))
+        self._forget(keys)
+        return go("gone")
+
+    @inside
+    def gone(self) -> Outcome:
+        for table in (BlobRow, MemberRow):
+            self.db.execute(delete(table).where(table.image_id == self.id))
+        image = self.db.get(ImageRow, self.id)
+        if image is not None:
+            self.db.delete(image)
+            self.record("delete.end", "image.image", project_id=image.owner)
+        return done()

@@ -1,0 +1,161 @@
+"""The bytes of images: upload, download, staging and import."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import falcon
+from msgspec import UNSET, Meta, UnsetType, structs
+from sqlalchemy import select
+
+from tiffin.core import quota
+from tiffin.core.call import Call
+from tiffin.core.driver import Refused
+from tiffin.core.errors import BadRequest, Conflict, Forbidden, TooLarge, Unavailable, UnsupportedMediaType
+from tiffin.core.http import peer
+from tiffin.core.policy import Target
+from tiffin.core.resource import Answer, Resource
+from tiffin.core.schema import Schema
+from tiffin.services.image import uploads
+from tiffin.services.image.drivers.base import CHUNK, ImageStore, Missing, StoreFull
+from tiffin.services.image.resources.images import MODIFY, OWNER, SHOW, find, is_admin
+from tiffin.services.image.rules import parse_range
+from tiffin.services.image.tables import BlobRow, ImageRow
+from tiffin.services.image.uploads import MIB
+
+data = Resource("file", "files", "/v2/images/{id}")
+
+_DIGITS = re.compile(r"[0-9]{1,18}")
+
+
+def _whole(request: falcon.Request, header: str) -> int | None:
+    text = request.get_header(header)
+    if text is None:
+        return None
+    if not _DIGITS.fullmatch(text):
+        raise BadRequest(f"{header} must be a whole number, not {text[:40]!r}.")
+    return int(text)
+
+
+def _body(request: falcon.Request, length: int | None) -> Iterator[bytes]:
+    """The body as it comes. Raises `BadRequest` when it ends before its announced length."""
+    size = 0
+    while length is None or size < length:
+        try:
+            chunk = request.stream.read(CHUNK if length is None else min(CHUNK, length - size))
+        except OSError as broken:
+            raise BadRequest("The upload broke off.") from broken
+        if not chunk:
+            break
+        size += len(chunk)
+        yield chunk
+    if length is not None and size < length:
+        raise BadRequest(f"The upload broke off after {size} of {length} bytes.")
+    if length is None and not peer.is_there(request, size):
+        raise BadRequest(f"The upload broke off after {size} bytes.")
+
+
+def _receive(call: Call, id: str, rule: str, *, staging: bool) -> None:
+    request = call.request
+    kind = (request.content_type or "").partition(";")[0].strip().lower()
+    if kind != "application/octet-stream":
+        raise UnsupportedMediaType(f"Image data must be sent as application/octet-stream, not {kind[:80]!r}.")
+    length, announced = _whole(request, "Content-Length"), _whole(request, "X-OpenStack-Image-Size")
+    store = call.part(ImageStore)
+    if request.get_header("X-Image-Meta-Store") not in (None, store.name):
+        raise BadRequest(f"Store {str(request.get_header('X-Image-Meta-Store'))[:80]!r} is not known.")
+    with call.write():
+        image = find(call, id)
+        call.enforce(rule, Target(image))
+        most = _room(call, image, "image_stage_total" if staging else "image_size_total", announced or length or 1)
+        claim = uploads.claim(call.db, call.cloud, image, call.origin, staging=staging, most=most)
+    claim = structs.replace(claim, exactly=announced)
+    try:
+        uploads.bring(call.cloud, claim, _body(request, length))
+    except StoreFull as full:
+        raise TooLarge(f"{full}") from full
+    except Refused as no:
+        raise Unavailable(f"{no}") from no
+
+
+def _room(call: Call, image: ImageRow, name: str, size: int) -> int | None:
+    """The bytes that the owner's quota has left, None for no limit. Raises `OverQuota` when these will not fit."""
+    owner = image.owner or ""
+    call.reserve("image_count_uploading", 1, project_id=owner)
+    call.reserve(name, -(-size // MIB), project_id=owner)
+    counted = call.service.quotas[name]
+    most = quota.limit(call.db, "image", counted, owner)
+    return None if most < 0 else (most - counted.used(call.db, owner)) * MIB
+
+
+@data.operation("PUT", "/file", policy=("upload_image", OWNER), transaction="none", raw=True, ok=204)
+def upload(call: Call, id: str) -> None:
+    _receive(call, id, "upload_image", staging=False)
+
+
+@data.operation("PUT", "/stage", policy=MODIFY, transaction="none", raw=True, ok=204)
+def stage(call: Call, id: str) -> None:
+    _receive(call, id, "modify_image", staging=True)
+
+
+@data.operation(
+    "GET", "/file", policy=("download_image", SHOW.replace("role:reader", "role:member")), transaction="none"
+)
+def download(call: Call, id: str) -> Answer:
+    with call.read():
+        image = find(call, id)
+        call.enforce("download_image", Target(image))
+        if image.status == "deactivated" and not is_admin(call):
+            raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
+        key = call.db.scalar(select(BlobRow.id).where(BlobRow.image_id == id, BlobRow.role == "data"))
+    if key is None:
+        return Answer(status=204)
+    size, headers = image.size or 0, {}
+    asked = call.request.get_header("Range") or call.request.get_header("Content-Range")
+    start, length = parse_range(asked, size) if asked else (0, size)
+    if asked:
+        headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
+    elif image.checksum:
+        headers["Content-MD5"] = image.checksum
+    headers["Accept-Ranges"] = "bytes"
+    try:
+        chunks = call.part(ImageStore).read(key, start, length)
+    except Missing as lost:  # deleted a moment ago
+        raise Conflict(f"The data of image {id} is not there any more.") from lost
+    return Answer(chunks, 206 if asked else 200, headers, "application/octet-stream", length)
+
+
+StoreName = Annotated[str, Meta(max_length=255)]
+
+
+class Method(Schema):
+    _unknown_ = "ignore"
+    name: Annotated[str, Meta(max_length=64)]
+
+
+class ImportIn(Schema):
+    method: Method
+    stores: Annotated[list[StoreName], Meta(max_length=64)] | UnsetType = UNSET
+    all_stores: bool | UnsetType = UNSET
+    all_stores_must_succeed: bool | UnsetType = UNSET
+
+
+@data.operation("POST", "/import", policy=MODIFY, about=find, body=ImportIn, root="", event="import", ok=202)
+def start_import(call: Call, id: str, body: ImportIn) -> Any:
+    if body.method.name != "glance-direct":
+        raise BadRequest(f"Unknown import method name '{body.method.name}'.")
+    if body.stores is not UNSET and body.all_stores is True:
+        raise BadRequest("All_stores parameter can't be used with stores.")
+    known = call.part(ImageStore).name
+    unknown = [s for s in ([] if body.stores is UNSET else body.stores) if s != known]
+    if unknown:
+        raise Conflict(f"Store {unknown[0]!r} is not known.")
+    image: ImageRow = call.subject
+    staged = call.db.scalar(select(BlobRow.id).where(BlobRow.image_id == id, BlobRow.role == "stage"))
+    if image.status != "uploading" or staged is None:
+        raise Conflict("Image needs to be staged before 'glance-direct' method can be used")
+    image.status, image.updated_at = "importing", call.now
+    call.ask("image.image", id, "import")
+    return Answer(status=202)

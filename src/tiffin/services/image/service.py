@@ -1,0 +1,67 @@
+"""The front door of the image service (Glance)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from tiffin.core.quota import Quota
+from tiffin.core.service import Service
+from tiffin.services.image.dialect import ImageDialect
+from tiffin.services.image.lifecycles.image import ImageLife
+from tiffin.services.image.reconcilers import end_dead_uploads, forget_orphans
+from tiffin.services.image.resources.data import data
+from tiffin.services.image.resources.images import images
+from tiffin.services.image.resources.info import info, versions
+from tiffin.services.image.resources.members import members
+from tiffin.services.image.resources.schemas import schemas
+from tiffin.services.image.settings import Settings
+from tiffin.services.image.tables import BlobRow, ImageRow
+from tiffin.services.image.uploads import MIB
+
+IN_USE = ImageRow.status != "deleted"
+
+
+def _count(session: Session, project_id: str) -> int:
+    return session.scalar(select(func.count()).select_from(ImageRow).where(ImageRow.owner == project_id, IN_USE)) or 0
+
+
+def _uploading(session: Session, project_id: str) -> int:
+    busy = ImageRow.status.in_(("saving", "uploading", "importing"))
+    return session.scalar(select(func.count()).select_from(ImageRow).where(ImageRow.owner == project_id, busy)) or 0
+
+
+def _mebibytes(total: Any, session: Session) -> int:
+    return -(-int(session.scalar(total) or 0) // MIB)
+
+
+def _size(session: Session, project_id: str) -> int:
+    return _mebibytes(select(func.sum(ImageRow.size)).where(ImageRow.owner == project_id, IN_USE), session)
+
+
+def _staged(session: Session, project_id: str) -> int:
+    staged = select(func.sum(BlobRow.size)).join(ImageRow, ImageRow.id == BlobRow.image_id)
+    return _mebibytes(staged.where(ImageRow.owner == project_id, IN_USE, BlobRow.role == "stage"), session)
+
+
+service = Service(
+    type="image",
+    name="glance",
+    prefix="/image",
+    api="",  # clients of the image API add /v2 themselves
+    dialect=ImageDialect(),
+    resources=(versions, images, data, members, info, schemas),
+    lifecycles=(ImageLife,),
+    reconcilers=(end_dead_uploads, forget_orphans),
+    rules=(("default", ""), ("context_is_admin", "role:admin"), ("service_api", "role:service or role:admin")),
+    quotas={
+        # upstream's names; sizes in MiB
+        "image_size_total": Quota("image_size_total", 1 << 20, _size),
+        "image_stage_total": Quota("image_stage_total", 1 << 20, _staged),
+        "image_count_total": Quota("image_count_total", 1000, _count),
+        "image_count_uploading": Quota("image_count_uploading", 20, _uploading),
+    },
+    settings=Settings(),
+)

@@ -1,0 +1,20 @@
+"""What an operator may set about images."""
+
+from __future__ import annotations
+
+import msgspec
+
+GIB = 1 << 30
+
+
+class Settings(msgspec.Struct, frozen=True):
+    max_bytes: int = 1024 * GIB
+    """The operator: the largest image that is accepted, in bytes (upstream's `image_size_cap`)."""
+    max_virtual_bytes: int = 16 * 1024 * GIB
+    """The operator: the largest disk, in bytes, that an image may claim to unfold to; more is a denial of service."""
+    properties: int = 128
+    """The operator: how many properties of its own an image may have (upstream's `image_property_quota`)."""
+    tags: int = 128
+    """The operator: how many tags an image may have (upstream's `image_tag_quota`)."""
+    members: int = 128
+    """The operator: with how many projects an image may be shared (upstream's `image_member_quota`)."""

@@ -1,0 +1,81 @@
+"""The rows of the image service."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tiffin.core.tables import Big, Id, Name, Table, Time
+
+
+class ImageRow(Table):
+    """An image's record. Its bytes are `BlobRow`s."""
+
+    __tablename__ = "image"
+    __table_args__ = (
+        Index("image_owner", "owner", "created_at"),
+        Index("image_visibility", "visibility", "created_at"),
+        Index("image_created", "created_at", "id"),
+        Index("image_name", "name"),
+    )
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    owner: Mapped[Name | None]  # a project id, or any word an administrator chose
+    name: Mapped[Name | None]
+    status: Mapped[str] = mapped_column(default="queued")
+    visibility: Mapped[str] = mapped_column(default="shared")
+    disk_format: Mapped[str | None]
+    container_format: Mapped[str | None]
+    size: Mapped[Big | None]  # bytes
+    virtual_size: Mapped[Big | None]  # bytes
+    min_disk: Mapped[int] = mapped_column(default=0)  # GiB
+    min_ram: Mapped[int] = mapped_column(default=0)  # MiB
+    protected: Mapped[bool] = mapped_column(default=False)
+    os_hidden: Mapped[bool] = mapped_column(default=False)
+    checksum: Mapped[str | None]  # MD5 in hexadecimal
+    os_hash_algo: Mapped[str | None]
+    os_hash_value: Mapped[str | None]
+    store: Mapped[str | None]  # where the bytes are
+    created_at: Mapped[Time]
+    updated_at: Mapped[Time]
+    tags: Mapped[list[str]] = mapped_column(default=list)
+    properties: Mapped[dict[str, str | None]] = mapped_column(JSON, default=dict)
+
+    @property
+    def project_id(self) -> str | None:
+        """The owner, as policy rules call it."""
+        return self.owner
+
+
+class BlobRow(Table):
+    """Bytes in a store. The row is there before the first byte, and goes after the last: no byte without a row.
+
+    `role`: "upload" (being written by a request that renews `expires`), "stage" (waits for its import), "data" (what the
+    image is), "gone" (to be deleted).
+    """
+
+    __tablename__ = "image_blob"
+    __table_args__ = (Index("image_blob_image", "image_id"),)
+    id: Mapped[Id] = mapped_column(primary_key=True)  # the key in the store
+    image_id: Mapped[Id] = mapped_column(ForeignKey("image.id"))
+    store: Mapped[str]
+    role: Mapped[str]
+    owner: Mapped[Name]  # the process that writes an upload; see uploads.py
+    expires: Mapped[Time]  # when an upload that was not renewed is dead
+    size: Mapped[Big] = mapped_column(default=0)
+    virtual_size: Mapped[Big | None]
+    checksum: Mapped[str | None]
+    sha512: Mapped[str | None]
+    formats: Mapped[list[str]] = mapped_column(default=list)  # what inspection found in the bytes
+    problem: Mapped[str | None]  # why the bytes are not safe, if they are not
+
+
+class MemberRow(Table):
+    """A project with which an image is shared."""
+
+    __tablename__ = "image_member"
+    __table_args__ = (Index("image_member_member", "member_id", "status"),)
+    image_id: Mapped[Id] = mapped_column(ForeignKey("image.id"), primary_key=True)
+    member_id: Mapped[Name] = mapped_column(primary_key=True)
+    status: Mapped[str] = mapped_column(default="pending")
+    created_at: Mapped[Time]
+    updated_at: Mapped[Time]

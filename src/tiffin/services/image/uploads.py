@@ -1,0 +1,228 @@
+"""How bytes come into a store and become an image's: claim, stream, settle. Used by the API and by snapshots.
+
+The claim is a row that the streaming request renews; when it is not renewed, the image's lifecycle takes it back and
+forgets the bytes (lifecycles/image.py). So a request that dies at any point leaves neither. When its process is seen to
+be dead, nobody waits for that (reconcilers.py).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from tiffin.core import changes, lifecycle
+from tiffin.core.cloud import Cloud
+from tiffin.core.errors import BadRequest, Conflict, Gone, TooLarge
+from tiffin.services.image import inspection
+from tiffin.services.image.drivers.base import ImageStore
+from tiffin.services.image.inspection import Findings, Inspection
+from tiffin.services.image.settings import Settings
+from tiffin.services.image.tables import BlobRow, ImageRow
+
+LEASE = 120.0
+"""Seconds for which an upload counts as alive without a renewal."""
+RENEW = 30.0
+"""Seconds between two renewals."""
+
+MIB = 1 << 20
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """The right to bring the bytes of one image."""
+
+    key: str
+    image_id: str
+    disk_format: str
+    container_format: str
+    staging: bool  # the bytes wait for their import
+    origin: changes.Origin
+    most: int  # bytes that are accepted
+    exactly: int | None = None  # bytes that were announced
+
+
+@functools.cache
+def process() -> str:
+    """This process among all that ever ran: host, pid, and when it started."""
+    return f"{os.uname().nodename}/{os.getpid()}/{_started(os.getpid())}"
+
+
+def is_dead(owner: str) -> bool:
+    """Whether a process of this host is known to be gone."""
+    host, pid, started = owner.rsplit("/", 2)
+    return host == os.uname().nodename and _started(int(pid)) != started
+
+
+def _started(pid: int) -> str:
+    """When a process began, in the kernel's ticks (proc(5), `starttime`); nothing when it is not there."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+def claim(
+    session: Session,
+    cloud: Cloud,
+    image: ImageRow,
+    origin: changes.Origin,
+    *,
+    staging: bool = False,
+    most: int | None = None,
+) -> Claim:
+    """Take a queued image, or one whose upload has died, for an upload. Raises `Conflict` when it is neither, `BadRequest`
+    when its formats are not set yet."""
+    _check_free(session, image, origin.at, staging)
+    settings: Settings = cloud.service("image").settings
+    image.status, image.updated_at = "uploading" if staging else "saving", origin.at
+    key = cloud.world.new_id()
+    store = cloud.part(ImageStore)
+    session.add(
+        BlobRow(
+            id=key,
+            image_id=image.id,
+            store=store.name,
+            role="upload",
+            owner=process(),
+            expires=origin.at + LEASE,
+            formats=[],
+        )
+    )
+    lifecycle.ask(session, origin.at, ("image.image", image.id), "watch", request_id=origin.request_id)
+    return Claim(
+        key=key,
+        image_id=image.id,
+        disk_format=image.disk_format or "",
+        container_format=image.container_format or "",
+        staging=staging,
+        origin=origin,
+        most=settings.max_bytes if most is None else min(most, settings.max_bytes),
+    )
+
+
+def _check_free(session: Session, image: ImageRow, now: float, staging: bool) -> None:
+    upload = select(BlobRow).where(BlobRow.image_id == image.id, BlobRow.role == "upload")
+    for blob in session.scalars(upload.where(BlobRow.expires <= now)):
+        abandon(image, blob)
+    if image.status != "queued":
+        wanted = "uploading" if staging else "saving"
+        raise Conflict(f"Image status transition from {image.status} to {wanted} is not allowed")
+    if not image.disk_format or not image.container_format:
+        raise BadRequest("Properties disk_format, container_format must be set prior to saving data.")
+
+
+def bring(cloud: Cloud, claim: Claim, chunks: Iterable[bytes]) -> None:
+    """Stream the bytes into the store, judge them, and settle the claim. Outside of any transaction.
+
+    Raises `BadRequest` for bytes that are not what the image says, `TooLarge`, `Gone` when the image was deleted meanwhile,
+    the store's `Refused`, and what `chunks` raises; then the image is queued again and no byte is left.
+    """
+    settings: Settings = cloud.service("image").settings
+    watched = Inspection(claim.disk_format)
+    found: list[Findings] = []
+
+    def judged() -> Iterator[bytes]:
+        yield from watched.watch(_renewed(cloud, claim, _bounded(claim, chunks)))
+        found.append(watched.findings())
+        if not claim.staging:  # what is staged is judged by its import
+            inspection.check(found[0], claim.disk_format, claim.container_format, settings.max_virtual_bytes)
+
+    try:
+        cloud.part(ImageStore).write(claim.key, judged())
+    except Exception:
+        give_up(cloud, claim)
+        raise
+    if not _settle(cloud, claim, found[0]):
+        cloud.part(ImageStore).delete(claim.key)
+        raise _gone(claim)
+
+
+def _gone(claim: Claim) -> Gone:
+    return Gone(
+        f"Image {claim.image_id} could not be found after upload. The image may have been deleted during the upload."
+    )
+
+
+def _bounded(claim: Claim, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > claim.most:
+            raise TooLarge(f"The image is larger than the {claim.most} bytes that are accepted.")
+        yield chunk
+    if claim.exactly is not None and size != claim.exactly:
+        raise BadRequest(f"The upload has {size} bytes, but {claim.exactly} were announced.")
+
+
+def _renewed(cloud: Cloud, claim: Claim, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    due = claim.origin.at + RENEW
+    for chunk in chunks:
+        now = cloud.world.clock()
+        if now >= due:
+            due = now + RENEW
+            with cloud.database.write() as session:
+                mine = update(BlobRow).where(BlobRow.id == claim.key, BlobRow.role == "upload")
+                if session.scalar(mine.values(expires=now + LEASE).returning(BlobRow.id)) is None:
+                    raise _gone(claim)
+        yield chunk
+
+
+def _settle(cloud: Cloud, claim: Claim, found: Findings) -> bool:
+    """Make the bytes the image's. False when the claim was lost meanwhile."""
+    with cloud.database.write() as session:
+        blob, image = session.get(BlobRow, claim.key), session.get(ImageRow, claim.image_id)
+        if blob is None or image is None or blob.role != "upload" or image.status not in ("saving", "uploading"):
+            return False
+        blob.role = "stage" if claim.staging else "data"
+        blob.size, blob.virtual_size, blob.formats, blob.problem = (
+            found.size,
+            found.virtual_size,
+            found.formats,
+            found.problem,
+        )
+        blob.checksum, blob.sha512 = found.checksum, found.sha512
+        image.updated_at = cloud.world.clock()
+        before = changes.picture(image)
+        if not claim.staging:
+            activate(image, blob)
+        changes.record(
+            session,
+            claim.origin,
+            "stage" if claim.staging else "upload",
+            ("image.image", image.id),
+            before=before,
+            after=changes.picture(image),
+        )
+        lifecycle.ask(session, image.updated_at, ("image.image", image.id), "watch", request_id=claim.origin.request_id)
+        return True
+
+
+def activate(image: ImageRow, blob: BlobRow) -> None:
+    """The bytes are the image from here on."""
+    blob.role = "data"
+    image.status, image.store = "active", blob.store
+    image.size, image.virtual_size, image.checksum = blob.size, blob.virtual_size, blob.checksum
+    image.os_hash_algo, image.os_hash_value = "sha512", blob.sha512
+
+
+def give_up(cloud: Cloud, claim: Claim) -> None:
+    """Let go of a claim: the image can be tried again, and its lifecycle forgets what was written."""
+    with cloud.database.write() as session:
+        blob, image = session.get(BlobRow, claim.key), session.get(ImageRow, claim.image_id)
+        if blob is None or image is None or blob.role != "upload":
+            return
+        abandon(image, blob)
+        now = cloud.world.clock()
+        lifecycle.ask(session, now, ("image.image", image.id), "watch", request_id=claim.origin.request_id)
+
+
+def abandon(image: ImageRow, blob: BlobRow) -> None:
+    """The bytes will not become the image's; the image waits for others."""
+    blob.role = "gone"
+    if image.status in ("saving", "uploading", "importing"):
+        image.status = "queued"

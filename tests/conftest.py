@@ -1,0 +1,42 @@
+"""For every test: in which process it runs, and logs as the server writes them (pytest shows those of a test that fails)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+
+from tiffin.core import logs
+
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
+
+REAL = re.compile(r"^tests/(real|upstream)/|[\[-]real[]-]")
+"""Tests with the marks `real` and `upstream` by their names, which is all that the scheduler sees."""
+TOGETHER = re.compile(r"^tests/(journeys|fuzz)/|^tests/cli/test_script\.py")
+"""Files whose tests share a fixture that costs seconds."""
+
+structlog.configure(processors=logs.PROCESSORS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("real") or item.get_closest_marker("upstream"):
+            assert REAL.search(item.nodeid), f"{item.nodeid} is real: its parameter must be called so, to take turns"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """Every test goes to the next process that is free. Real tests take turns in one: they measure, and they use what the
+    machine has once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if REAL.search(nodeid):
+                return "real"
+            return nodeid.partition("::")[0] if TOGETHER.search(nodeid) else nodeid
+
+    return Scheduling(config, log)

@@ -1,0 +1,230 @@
+"""Two hosts to try the promises of a hypervisor on: a simulated one, and QEMU with guests of one sector."""
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from drivers import boot_sector
+from tiffin.core.driver import Impossible, Turn
+from tiffin.services.compute.drivers import qemu_process
+from tiffin.services.compute.drivers.base import BaseImage, Guest, GuestState, Hypervisor, Snapshot
+from tiffin.services.compute.drivers.qemu import Qemu, Settings
+from tiffin.simulator.hypervisor import SimulatedHypervisor, Timing
+from tiffin.simulator.world import SimulatedWorld
+
+ONE = Turn(1)
+
+
+class Lab(ABC):
+    """A host with an image store, and the hands to disturb it."""
+
+    hypervisor: Hypervisor
+
+    def __init__(self) -> None:
+        self.store: dict[str, bytes] = {}
+        self._numbers = itertools.count(1)
+
+    @abstractmethod
+    def adopt(self) -> None:
+        """Tiffin is killed, and a new one takes over what it left."""
+
+    @abstractmethod
+    def wait(self) -> None:
+        """A moment passes."""
+
+    @abstractmethod
+    def incarnation(self, guest_id: str) -> object:
+        """What changes when the guest is started anew."""
+
+    @abstractmethod
+    def crash(self, guest_id: str) -> None: ...
+
+    @abstractmethod
+    def power_off_inside(self, guest_id: str) -> None: ...
+
+    @abstractmethod
+    def deafen(self, guest: Guest) -> Guest:
+        """The same guest, but it does not hear its power button."""
+
+    @abstractmethod
+    def leftovers(self) -> list[str]:
+        """What there is of any guest."""
+
+    def source(self, image_id: str) -> Iterator[bytes]:
+        if image_id not in self.store:
+            raise Impossible(f"there is no image {image_id}")
+        content = self.store[image_id]
+        return (content[at : at + 65536] for at in range(0, len(content), 65536))
+
+    def image(self, content: bytes, disk_format: str = "raw") -> BaseImage:
+        """Upload an image, and describe it as it is."""
+        id = f"image-{next(self._numbers)}"
+        self.store[id] = content
+        described = {"id": id, "disk_format": disk_format, "sha512": hashlib.sha512(content).hexdigest(),
+                     "size": len(content), "virtual_size": len(content)}
+        return msgspec.convert(described, BaseImage)
+
+    def guest(self, **fields: object) -> Guest:
+        """A guest that nobody has built yet, on a small bootable image."""
+        number = next(self._numbers)
+        image = fields.pop("image", None) or self.image(boot_sector.disk())
+        plain = Guest(id=f"00000000-0000-4000-8000-{number:012x}", name=f"instance-{number:08x}", vcpus=1,
+                      memory_mb=16, root_gb=0, image=image)  # type: ignore[arg-type]
+        return msgspec.structs.replace(plain, **fields)
+
+    def build(self, guest: Guest) -> Guest:
+        """Everything up to the disks."""
+        for image in (guest.image, guest.kernel, guest.ramdisk):
+            if image:
+                self.hypervisor.ensure_image(ONE, guest.id, image)
+        self.hypervisor.ensure_disks(ONE, guest)
+        return guest
+
+    def boot(self, guest: Guest | None = None) -> Guest:
+        """A guest that has greeted on its console."""
+        guest = self.build(guest or self.guest())
+        greetings = self.greetings(guest)
+        self.hypervisor.ensure_running(ONE, guest)
+        self.until(lambda: self.greeted_since(guest, greetings))
+        return guest
+
+    def greeted_since(self, guest: Guest, greetings: int) -> bool:
+        return self.greetings(guest) > greetings
+
+    def greetings(self, guest: Guest) -> int:
+        """How many times the guest has booted."""
+        return self.hypervisor.console_log(guest.id, None).count(b"login:")
+
+    def power(self, guest: Guest) -> str:
+        return self.hypervisor.state(guest.id).power
+
+    def states(self) -> dict[str, GuestState]:
+        return {state.id: state for state in self.hypervisor.guests()}
+
+    def snapshot(self, guest: Guest, snapshot_id: str) -> Snapshot:
+        """A complete snapshot."""
+        found: list[Snapshot] = []
+
+        def complete() -> bool:
+            snapshot = self.hypervisor.ensure_snapshot(ONE, guest.id, snapshot_id)
+            found.extend([snapshot] if snapshot else [])
+            return snapshot is not None
+
+        self.until(complete)
+        return found[0]
+
+    def until(self, happened: Callable[[], bool], seconds: float = 20.0) -> None:
+        """Wait until it has happened."""
+        deadline = time.monotonic() + seconds
+        while not happened():
+            assert time.monotonic() < deadline, "it does not happen"
+            self.wait()
+
+
+class SimulatedLab(Lab):
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = SimulatedWorld()
+        self.now = 1_000_000.0
+        self.adopt()
+
+    def adopt(self) -> None:
+        timing = Timing(boot=0.2, shutdown=0.1, snapshot=0.1)
+        self.hypervisor = SimulatedHypervisor(self.source, lambda: self.now, self.world, timing=timing)
+
+    def wait(self) -> None:
+        self.now += 0.05
+
+    def incarnation(self, guest_id: str) -> object:
+        return self.world.guests[guest_id].starts
+
+    def crash(self, guest_id: str) -> None:
+        self.world.crash(guest_id)
+
+    def power_off_inside(self, guest_id: str) -> None:
+        self.world.power_off_inside(guest_id)
+
+    def deafen(self, guest: Guest) -> Guest:
+        self.build(guest)
+        self.world.guests[guest.id].deaf = True
+        return guest
+
+    def leftovers(self) -> list[str]:
+        return list(self.world.guests)
+
+
+class RealLab(Lab):
+    def __init__(self) -> None:
+        super().__init__()
+        self.root = Path(tempfile.mkdtemp(prefix="tiffin-lab-", dir="/var/tmp"))  # closed to QEMU's users, on purpose
+        self.namespace = f"lab-{os.getpid()}-{time.monotonic_ns()}"
+        subprocess.run(("ip", "netns", "add", self.namespace), check=True)
+        self.adopt()
+
+    def adopt(self) -> None:
+        prefix = ("ip", "netns", "exec", self.namespace)
+        self.hypervisor = Qemu(self.root / "host", self.source, lambda: prefix, time.time, "lab",
+                               Settings(unplug_patience=0.2))
+
+    def wait(self) -> None:
+        time.sleep(0.02)
+
+    def folder(self, guest_id: str) -> Path:
+        return self.root / "host/guests" / guest_id
+
+    def process(self, guest_id: str) -> qemu_process.Process | None:
+        return qemu_process.find(self.folder(guest_id), guest_id)
+
+    def incarnation(self, guest_id: str) -> object:
+        return self.process(guest_id)
+
+    def crash(self, guest_id: str) -> None:
+        process = self.process(guest_id)
+        assert process is not None
+        os.kill(process.pid, signal.SIGKILL)
+        self.until(lambda: self.process(guest_id) is None)
+
+    def power_off_inside(self, guest_id: str) -> None:
+        self.tell(guest_id, b"p")
+        self.until(lambda: self.process(guest_id) is None)
+
+    def tell(self, guest_id: str, key: bytes) -> None:
+        """Type on the guest's serial console."""
+        with socket.socket(socket.AF_UNIX) as serial:
+            folder = os.open(self.folder(guest_id) / "run", os.O_PATH)
+            try:
+                serial.connect(f"/proc/self/fd/{folder}/serial")
+            finally:
+                os.close(folder)
+            serial.sendall(key)
+            self.until(lambda: bool(serial.recv(1)) if key != b"f" else True)
+
+    def deafen(self, guest: Guest) -> Guest:
+        return msgspec.structs.replace(guest, image=self.image(boot_sector.disk(deaf=True)))
+
+    def tap(self, name: str) -> str:
+        """An interface in the guests' network namespace."""
+        subprocess.run(("ip", "-n", self.namespace, "tuntap", "add", name, "mode", "tap"), check=True)
+        return name
+
+    def leftovers(self) -> list[str]:
+        guests = self.root / "host/guests"
+        return [id for id, _ in qemu_process.search(guests)] + [path.name for path in guests.iterdir()]
+
+    def close(self) -> None:
+        for id in set(self.leftovers()):
+            self.hypervisor.forget_guest(Turn(1_000_000), id)
+        subprocess.run(("ip", "netns", "del", self.namespace), check=True)
+        shutil.rmtree(self.root)

@@ -1,0 +1,69 @@
+"""Who may import whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from house import tree
+
+ORDER = ["identity", "placement", "image", "network", "compute"]
+"""A service may use the public face of those before it."""
+NAMES_DRIVERS = {"tiffin.main"}
+
+ENDED_BY_THE_CLI = (
+    "tiffin.services.network.drivers.ovn_daemons",
+    "tiffin.services.compute.drivers.qemu_process",
+    "tiffin.services.compute.drivers.qmp",
+)
+"""`down` ends daemons and guests after the server is gone, so that nobody repairs what it ends."""
+
+
+def module(path: Path) -> str:
+    parts = path.relative_to(tree.SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@pytest.mark.parametrize("path", tree.files(), ids=tree.name)
+def test_imports(path: Path) -> None:
+    own = module(path)
+    for wanted in tree.imports(path):
+        if wanted.startswith("tiffin."):
+            assert allowed(own, wanted), f"{own} must not import {wanted}"
+
+
+def allowed(own: str, wanted: str) -> bool:
+    if own.startswith("tiffin.core"):
+        return wanted.startswith("tiffin.core")
+    if own.startswith("tiffin.services."):
+        return _service_may(own.split("."), wanted)
+    if own.startswith("tiffin.simulator"):
+        return wanted.startswith(("tiffin.core", "tiffin.simulator")) or _is_shared_by_drivers(wanted)
+    if own.startswith("tiffin.cli"):
+        return wanted.startswith(("tiffin.core", "tiffin.cli", *ENDED_BY_THE_CLI))
+    return True
+
+
+def _is_shared_by_drivers(wanted: str) -> bool:
+    """Protocols, and the pure rules by which the simulated driver refuses what the real one refuses."""
+    parts = wanted.split(".")
+    return parts[:2] == ["tiffin", "services"] and parts[3:4] == ["drivers"] and (
+        len(parts) == 4 or parts[4] in ("base", "guest_check", "image_inspection", "ip_protocols", "ovn_checks")
+    )
+
+
+def _service_may(own: list[str], wanted: str) -> bool:
+    if wanted.startswith("tiffin.core"):
+        return True
+    if not wanted.startswith("tiffin.services."):
+        return False
+    mine, other = own[2], wanted.split(".")[2]
+    if len(own) > 4 and own[3] == "drivers":
+        return other == mine and wanted.split(".")[3:4] == ["drivers"]
+    if other == mine:
+        names_a_driver = wanted.split(".")[3:4] == ["drivers"] and not wanted.startswith(f"tiffin.services.{mine}.drivers.base")
+        return not names_a_driver or wanted == f"tiffin.services.{mine}.drivers"
+    return ORDER.index(other) < ORDER.index(mine) and (
+        wanted.split(".")[3:4] == ["public"] or wanted == f"tiffin.services.{other}"
+    )

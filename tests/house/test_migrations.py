@@ -1,0 +1,43 @@
+"""The migrations lead to exactly the tables of the code, in one straight line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from tiffin.core.database import Database
+from tiffin.core.migrate import FOLDER, current, migrate, newest
+from tiffin.core.tables import Table
+from tiffin.main import SERVICES
+
+
+def _is_ours(thing: object, name: str | None, kind: str, reflected: bool, other: object) -> bool:
+    """Tests have tables of their own, and share the process."""
+    ours = {m.local_table for m in Table.registry.mappers if m.class_.__module__.startswith("tiffin.")}
+    return kind != "table" or reflected or thing in ours
+
+
+def test_they_make_what_the_code_expects(tmp_path: Path) -> None:
+    for ref in SERVICES:
+        __import__(ref.module)
+    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
+    assert migrate(database) is True
+    assert current(database) == newest()
+    assert migrate(database) is False
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "include_object": _is_ours})
+        assert compare_metadata(context, Table.metadata) == [], 'run tools/new-migration "what changed"'
+    database.close()
+
+
+def _is_ours(thing: Any, name: str | None, *_: Any) -> bool:
+    """Whether the product has it: tests bring a service with a table of its own."""
+    return name != "toy"
+
+
+def test_they_are_one_line() -> None:
+    numbers = sorted(file.name[:4] for file in (FOLDER / "versions").glob("[0-9]*.py"))
+    assert numbers == [f"{n:04d}" for n in range(1, len(numbers) + 1)]

@@ -1,0 +1,46 @@
+"""Every block of the guides that is marked ```sh run is executed, in order, as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from running_cloud import REPOSITORY, free_address, tiffin
+
+GUIDES = sorted((REPOSITORY / "docs" / "guides").glob("*.md"))
+RUN = re.compile(r"^```sh run\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The words that the guides use, and a `./tiffin` that needs no virtual environment of its own."""
+    script = tmp_path / "tiffin"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m tiffin.cli "$@"\n')
+    script.chmod(0o755)
+    words = {
+        "CLOUD": str(tmp_path / "cloud"),
+        "BACKUP": str(tmp_path / "backup.tar.gz"),
+        "LISTEN": free_address(),
+        "LISTEN_2": free_address(),
+    }
+    yield os.environ | {"PYTHONPATH": str(REPOSITORY / "src")} | words
+    for home in (words["CLOUD"], words["CLOUD"] + "-2"):
+        tiffin("destroy", "--yes", "--home", home, check=False)
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+def test_a_guides_commands_execute(guide: Path, surroundings: dict[str, str], tmp_path: Path) -> None:
+    blocks = RUN.findall(guide.read_text())
+    assert blocks
+    if " up " not in blocks[0]:
+        tiffin("up", "--simulated", "--home", surroundings["CLOUD"], "--listen", surroundings["LISTEN"])
+    done = subprocess.run(
+        ["sh", "-eux"], input="".join(blocks), cwd=tmp_path, env=surroundings, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

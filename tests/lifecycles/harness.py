@@ -1,0 +1,234 @@
+"""Crash tests that are generated, not written.
+
+A `Trial` says how one lifecycle is begun, deleted and what was promised. The harness counts every point where the process
+could die or the world could refuse, then kills at each, refuses at each, deletes at each, kills during teardown at each,
+and lets a slow runner lose its lease at each; after each it compares the world with the promise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Protocol
+
+import pytest
+
+from support import TestCloud
+from tiffin.core.driver import Refused
+from tiffin.core.engine import LEASE, Engine
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+class Fate:
+    """Counts every point, and lets a rule act on it."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.rule: Callable[[int, str], None] = lambda number, point: None
+
+    def __call__(self, point: str) -> None:
+        self.seen.append(point)
+        self.rule(len(self.seen), point)
+
+    def plan(self, rule: Callable[[int, str], None]) -> None:
+        """Count from here, by this rule."""
+        self.seen.clear()
+        self.rule = rule
+
+    def spare(self) -> None:
+        self.plan(lambda number, point: None)
+
+
+class Trial(Protocol):
+    """One lifecycle under trial, in a cloud of its own. `fate` goes into its drivers."""
+
+    cloud: TestCloud
+
+    def begin(self) -> None: ...
+    def delete(self) -> None: ...
+
+    def check_promise(self) -> None:
+        """Assert that what `begin` asked for is there, exactly once, in rows, changes and the outside world."""
+
+    def check_failed(self) -> None:
+        """Assert that it failed with a reason for people, or is as promised; nothing in between."""
+
+    def check_gone(self) -> None:
+        """Assert that nothing is left anywhere."""
+
+
+Make = Callable[[Fate], Trial]
+
+
+def _crash_at(at: int) -> Callable[[int, str], None]:
+    def rule(number: int, point: str) -> None:
+        if number == at:
+            raise Crash(point)
+
+    return rule
+
+
+def _is_effect(point: str) -> bool:
+    """Drivers call their fate with `what?` before and `what!` after an effect: there the world may refuse."""
+    return point.endswith(("?", "!"))
+
+
+def _is_under_lease(point: str) -> bool:
+    """Before the commit of a step that called the world is the time to be too late."""
+    return point.endswith("before commit")
+
+
+def _refuse_at(at: int, *, for_good: bool) -> Callable[[int, str], None]:
+    chosen: list[str] = []
+
+    def rule(number: int, point: str) -> None:
+        if number == at:
+            chosen.append(point)
+        if point in chosen and (for_good or number == at):
+            raise Refused(f"refused at {point}")
+
+    return rule
+
+
+def run(trial: Trial, *, rounds: int = 60) -> None:
+    """Run the engine until nothing is due for a good while, dying and restarting as fate will."""
+    for _ in range(rounds):
+        try:
+            trial.cloud.engine.run_until_idle()
+        except Crash:
+            trial.cloud.engine.adopt()
+            continue
+        trial.cloud.clock.now += 20.0
+
+
+def _count(make: Make, during_teardown: bool) -> list[str]:
+    fate = Fate()
+    trial = _new(make, fate)
+    trial.begin()
+    if during_teardown:
+        run(trial, rounds=10)
+        trial.delete()
+    fate.spare()  # from here, as in the tests
+    run(trial, rounds=10)
+    trial.cloud.close()
+    return list(fate.seen)
+
+
+def _new(make: Make, fate: Fate) -> Trial:
+    trial = make(fate)
+    trial.cloud.engine = Engine(trial.cloud.cloud, "test", fate)
+    return trial
+
+
+def _points(seen: list[str], counts: Callable[[str], bool] = lambda point: True) -> list[object]:
+    """Named without the ids that points may have in them: a test keeps its name from run to run."""
+    names = [re.sub(r"/[0-9a-f-]{36}", "", point).replace(" ", "-") for point in seen]
+    return [pytest.param(n, id=f"{n}-{name}") for n, name in enumerate(names, 1) if counts(seen[n - 1])]
+
+
+def crash_tests(make: Make) -> type:
+    """A test class with every crash test of this lifecycle; `TestServer = crash_tests(ServerTrial)`."""
+    seen = _count(make, during_teardown=False)
+    building, effects, leased = _points(seen), _points(seen, _is_effect), _points(seen, _is_under_lease)
+    ending = _points(_count(make, during_teardown=True))
+
+    class CrashTests:
+        def test_nothing_goes_wrong(self) -> None:
+            trial = _new(make, Fate())
+            trial.begin()
+            run(trial, rounds=10)
+            trial.check_promise()
+            trial.delete()
+            run(trial, rounds=10)
+            trial.check_gone()
+            trial.cloud.close()
+
+        @pytest.mark.parametrize("at", building)
+        def test_killed_anywhere_it_is_still_built_once(self, at: int) -> None:
+            fate = Fate()
+            trial = _new(make, fate)
+            trial.begin()
+            fate.plan(_crash_at(at))
+            run(trial)
+            trial.check_promise()
+            trial.cloud.close()
+
+        @pytest.mark.parametrize("at", building)
+        def test_deleted_anywhere_nothing_is_left(self, at: int) -> None:
+            fate = Fate()
+            trial = _new(make, fate)
+            trial.begin()
+            fate.plan(_crash_at(at))
+            try:
+                trial.cloud.engine.run_until_idle()
+            except Crash:
+                trial.cloud.engine.adopt()
+            fate.spare()
+            trial.delete()
+            run(trial)
+            trial.check_gone()
+            trial.cloud.close()
+
+        @pytest.mark.parametrize("at", effects)
+        def test_refused_once_anywhere_it_is_still_built(self, at: int) -> None:
+            fate = Fate()
+            trial = _new(make, fate)
+            trial.begin()
+            fate.plan(_refuse_at(at, for_good=False))
+            run(trial)
+            trial.check_promise()
+            trial.cloud.close()
+
+        @pytest.mark.parametrize("at", effects)
+        def test_refused_for_good_anywhere_it_fails_with_a_reason_and_can_be_deleted(self, at: int) -> None:
+            fate = Fate()
+            trial = _new(make, fate)
+            trial.begin()
+            fate.plan(_refuse_at(at, for_good=True))
+            run(trial)
+            trial.check_failed()
+            fate.spare()
+            trial.delete()
+            run(trial)
+            trial.check_gone()
+            trial.cloud.close()
+
+        @pytest.mark.parametrize("at", ending)
+        def test_killed_while_torn_down_nothing_is_left(self, at: int) -> None:
+            fate = Fate()
+            trial = _new(make, fate)
+            trial.begin()
+            run(trial, rounds=10)
+            trial.delete()
+            fate.plan(_crash_at(at))
+            run(trial)
+            trial.check_gone()
+            trial.cloud.close()
+
+        @pytest.mark.parametrize("at", leased)
+        def test_a_slow_runner_loses_its_lease_and_its_word(self, at: int) -> None:
+            fate = Fate()
+            trial = _new(make, fate)
+            trial.begin()
+            other = Engine(trial.cloud.cloud, "other")
+
+            def dawdle(number: int, point: str) -> None:
+                if number == at:
+                    fate.spare()
+                    trial.cloud.clock.now += LEASE * 2
+                    other.run_until_idle()
+
+            fate.plan(dawdle)
+            run(trial)
+            trial.check_promise()
+            trial.cloud.close()
+
+    if not effects:  # it asks nothing of the world
+        del CrashTests.test_refused_once_anywhere_it_is_still_built
+        del CrashTests.test_refused_for_good_anywhere_it_fails_with_a_reason_and_can_be_deleted
+    if not leased:
+        del CrashTests.test_a_slow_runner_loses_its_lease_and_its_word
+    return CrashTests
