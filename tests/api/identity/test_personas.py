@@ -1,0 +1,26 @@
+"""Every operation of identity, asked by every persona."""
+
+from __future__ import annotations
+
+import pytest
+
+from api.identity.conftest import IdentityCloud
+from api.identity.personas import PERSONAS, Row, Scene, all_rows, shape
+from tiffin.services.identity.service import service
+
+ROWS = all_rows()
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_exactly_they_may(cloud: IdentityCloud, row: Row) -> None:
+    scene = Scene(cloud)
+    answers = {persona: scene.ask(persona, row) for persona in (*PERSONAS, "anonymous")}
+    assert {persona for persona, status in answers.items() if status < 400} == set(row.may.split()), answers
+    wrong = {p: s for p, s in answers.items() if s >= 400 and s not in (*row.refused, 401 if p == "anonymous" else 0)}
+    assert not wrong
+
+
+def test_no_operation_is_left_out() -> None:
+    asked = {row.shape for row in ROWS}
+    declared = {shape(o.method, o.path) for resource in service.resources for o in resource.operations}
+    assert declared - asked == set(), "tests/api/identity/asked/ has no row for these"
