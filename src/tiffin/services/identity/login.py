@@ -235,6 +235,12 @@ def _check_factors(user: User, methods: tuple[str, ...]) -> None:
         raise Unauthorized("Additional authentications steps required.")
 
 
+def claimed(session: Session, proofs: list[Proof]) -> User | None:
+    """The user that the proofs are about, whether they are right or wrong; None when there is no such user."""
+    id = next((p.user_id for p in proofs if p.user_id), None)
+    return session.get(User, id) if id else None
+
+
 def uses_trust(body: AuthBody) -> bool:
     """Whether this login uses up one use of a trust, and thus must write."""
     return isinstance(body.scope, ScopeRef) and body.scope.trust is not None

@@ -9,7 +9,7 @@ from sqlalchemy import delete
 from tiffin.core.call import Call
 from tiffin.core.errors import NotFound, Unauthorized
 from tiffin.core.resource import Answer, Resource
-from tiffin.services.identity import catalog, login
+from tiffin.services.identity import catalog, login, outcomes
 from tiffin.services.identity import claims as c
 from tiffin.services.identity.authentication import Identity, Meaning
 from tiffin.services.identity.authorization import touch
@@ -89,9 +89,27 @@ def issue(call: Call, body: AuthBody) -> Answer:
     identity = call.part(Identity)
     with call.read() as session:
         proofs = login.look(session, body, identity)
-    login.settle(proofs, identity)
-    with call.write() if login.uses_trust(body) else call.read() as session:
+    try:
+        login.settle(proofs, identity)
+    except Unauthorized:
+        with call.write() as session:
+            outcomes.failed(session, call, login.claimed(session, proofs), outcomes.WRONG)
+        raise
+    try:
+        return _grant(call, body, proofs)
+    except Unauthorized:
+        with call.write() as session:
+            outcomes.failed(session, call, login.claimed(session, proofs), outcomes.SCOPE)
+        raise
+
+
+def _grant(call: Call, body: AuthBody, proofs: list[login.Proof]) -> Answer:
+    identity = call.part(Identity)
+    with call.write() as session:
         token, meaning = login.grant(session, proofs, body, identity)
+        user = login.claimed(session, proofs)
+        assert user is not None
+        outcomes.succeeded(session, call, user, proofs)
         if meaning.trust is not None and login.uses_trust(body):
             call.record("use", ("identity.trust", meaning.trust.id), after={"remaining_uses": meaning.trust.remaining_uses})
         return _answer(call, meaning, token, 201)
