@@ -24,25 +24,27 @@ log = structlog.get_logger("identity")
 def succeeded(session: Session, call: Call, user: User, proofs: Sequence[Proof]) -> None:
     """`user` has proved who it is, by `proofs`, and gets its token when this transaction commits.
 
-    Raises `Unauthorized` when it may not log in all the same: then there is no token, and `failed` hears of it.
+    Raises `Unauthorized` when it may not log in all the same: then there is no token, nothing of this transaction stays, and
+    `failed` hears of it. `user` was read earlier: to change it, update its row.
     """
 
 
 def failed(session: Session, call: Call, user: User | None, reason: str) -> None:
     """Someone was refused who said to be `user`; None when there is no such user. `reason` is one of the words below.
 
-    Never raises: the answer is a 401 whatever happens here.
+    Never raises: the answer stands whatever happens here. `user` was read earlier: to change it, update its row.
     """
     log.info("login.refused", user_id=user.id if user is not None else None, reason=reason)
 
 
 WRONG = "wrong"
-"""The reason when a secret was wrong, or belonged to nobody."""
+"""The reason when a password was wrong, or nobody's."""
 DISABLED = "disabled"
-"""... when the secret was right, and the user or its domain is disabled."""
+"""... when all proofs hold, and the user or its domain is disabled."""
 SCOPE = "scope"
 """... when the user may not have a token for what it asked."""
 FACTORS = "factors"
 """... when the user must prove more; it has got a receipt."""
 REFUSED = "refused"
-"""... when `succeeded` raised, or a proof was none: an expired token, an unknown credential."""
+"""... when `succeeded` raised, or when something other than a password proves nothing: a passcode, an expired token, an
+unknown credential, a method that is not enabled."""
