@@ -222,7 +222,7 @@ def settle(proofs: list[Proof], identity: Identity) -> None:
             proof.settled = identity.passwords.check(proof.secret, proof.kept)
     wrong = [p.method for p in proofs if not p.settled]
     if wrong or not proofs:
-        raise Refused(outcomes.WRONG if "password" in wrong else outcomes.REFUSED)
+        raise Refused(outcomes.PASSWORD if "password" in wrong else outcomes.WRONG if wrong else outcomes.REFUSED)
     if not all(p.may_log_in for p in proofs):
         raise Refused(outcomes.DISABLED)
     if len({p.user.id for p in proofs if p.user is not None}) != 1:
@@ -230,6 +230,5 @@ def settle(proofs: list[Proof], identity: Identity) -> None:
 
 
 def claimed(proofs: list[Proof]) -> User | None:
-    """The user that the proofs are about, whether they are right or wrong; None when there is no such user. Only to be read:
-    to change it, change its row."""
+    """The user that the proofs are about, whether they are right or wrong; None when there is none. Only to be read."""
     return next((p.user for p in proofs if p.user is not None), None)
