@@ -20,7 +20,7 @@ class RoleName(msgspec.Struct, frozen=True, order=True):
     id: str
 
 
-_EPOCH = select(Epoch.value)
+_EPOCH = select(Epoch.__table__.c.value)  # of the table, not of the class: this runs for every request
 _KNOWN, _TOUCHED = "identity.epoch", "identity.touched"
 
 
