@@ -124,9 +124,9 @@ def _grant(call: Call, body: AuthBody, proofs: list[Proof]) -> Answer:
 
 
 def _refused(call: Call, proofs: list[Proof], reason: str) -> None:
-    """What a refusal leaves behind. A passcode that was right must not be heard and used by another."""
+    """What a refusal leaves behind. A passcode that was right, beside whatever else was asked, is used up."""
     with call.write() as session:
-        for proof in proofs:
+        for proof in proofs if all(p.settled for p in proofs) else ():
             with contextlib.suppress(Refused):
                 granting.use_up(session, call, proof)
         outcomes.failed(session, call, login.claimed(proofs), reason)
