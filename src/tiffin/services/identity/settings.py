@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
+
+
+class PasswordSettings(msgspec.Struct, frozen=True):
+    """What is demanded of passwords. Set by operators who must comply with rules such as PCI DSS. Names and defaults are
+    those of upstream's [security_compliance]; everybody may read these two."""
+
+    password_regex: Annotated[str, Meta(max_length=1000)] = ""
+    """What the beginning of a new password must match, as Python's `re` reads it."""
+    password_regex_description: Annotated[str, Meta(max_length=1000)] = ""
+    """The same in words, for the user whose password was refused."""
 
 
 class IdentitySettings(msgspec.Struct, frozen=True):
@@ -14,3 +27,5 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     """How long a process remembers that a password was right, so that the next login need not hash. 0: never."""
     keep_keys: int = 3
     """How many token keys stay after a rotation; tokens of an older key end with it."""
+    passwords: PasswordSettings = PasswordSettings()
+    """The table [identity.passwords]."""
