@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from typing import Any, TypeVar
 
 import msgspec
@@ -32,3 +33,8 @@ def check_chosen_id(id: str, kind: str) -> None:
     """Raises `BadRequest` for an id in a path that is too long to be stored."""
     if len(id) > MOST_ID:
         raise BadRequest(f"Invalid id of {kind}: it has {len(id)} characters; at most {MOST_ID} are accepted.")
+
+
+def in_url(id: str) -> str:
+    """An id that the client chose, as a segment of a path."""
+    return urllib.parse.quote(id, safe="")

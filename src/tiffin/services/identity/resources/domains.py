@@ -167,7 +167,7 @@ def remove(call: Call, row: Project) -> None:
     targets.refuse_immutable(row, "domain")
     if row.enabled:
         raise Forbidden("Cannot delete a domain that is enabled, please disable it first.")
-    for kind, table in CONTENTS[2:4]:
+    for kind, table in MAY_BE_IMMUTABLE:
         fixed = table.options["immutable"].as_boolean()
         inside = call.db.scalar(select(table).where(table.domain_id == row.id, fixed).limit(1))
         if inside is not None:
@@ -184,6 +184,7 @@ CONTENTS: tuple[tuple[str, Any], ...] = (
     ("user", User), ("group", Group), ("project", Project), ("role", Role), ("identity_provider", IdentityProvider),
 )  # fmt: skip
 """What goes with its domain."""
+MAY_BE_IMMUTABLE: tuple[tuple[str, Any], ...] = (("project", Project), ("role", Role))
 
 
 def _record_contents(call: Call, domain_id: str) -> None:

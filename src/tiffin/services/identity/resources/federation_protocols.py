@@ -14,7 +14,7 @@ from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Schema
 from tiffin.services.identity import targets
 from tiffin.services.identity.authorization import touch
-from tiffin.services.identity.bodies import check_chosen_id, given
+from tiffin.services.identity.bodies import check_chosen_id, given, in_url
 from tiffin.services.identity.federation_tables import FederationProtocol, IdentityProvider, Mapping
 from tiffin.services.identity.filters import listing
 from tiffin.services.identity.resources.identity_providers import ADMIN, READ
@@ -34,11 +34,11 @@ class ProtocolUpdate(Schema, kw_only=True):
 
 
 def view(call: Call, row: Any) -> dict[str, Any]:
-    provider = f"{call.base_url}/v3/OS-FEDERATION/identity_providers/{row.idp_id}"
+    provider = f"{call.base_url}/v3/OS-FEDERATION/identity_providers/{in_url(row.idp_id)}"
     shown = {
         "id": row.id,
         "mapping_id": row.mapping_id,
-        "links": {"self": f"{provider}/protocols/{row.id}", "identity_provider": provider},
+        "links": {"self": f"{provider}/protocols/{in_url(row.id)}", "identity_provider": provider},
     }
     if isinstance(row, FederationProtocol):  # alone it is shown more briefly than in a list, as upstream
         return shown | ({"remote_id_attribute": row.remote_id_attribute} if row.remote_id_attribute else {})

@@ -16,7 +16,7 @@ from tiffin.core.schema import Schema
 from tiffin.core.sql import children
 from tiffin.services.identity import targets
 from tiffin.services.identity.authorization import touch
-from tiffin.services.identity.bodies import check_chosen_id, given, refuse_nothing
+from tiffin.services.identity.bodies import check_chosen_id, given, in_url, refuse_nothing
 from tiffin.services.identity.federation_tables import IdentityProvider, RemoteId
 from tiffin.services.identity.filters import listing, narrow
 from tiffin.services.identity.resources.domains import new_domain
@@ -42,7 +42,7 @@ class ProviderIn(ProviderUpdate):
 
 
 def view(call: Call, row: Any) -> dict[str, Any]:
-    here = f"{call.base_url}/v3/OS-FEDERATION/identity_providers/{row.id}"
+    here = f"{call.base_url}/v3/OS-FEDERATION/identity_providers/{in_url(row.id)}"
     one = isinstance(row, IdentityProvider)
     return {
         "id": row.id,

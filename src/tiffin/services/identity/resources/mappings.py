@@ -13,7 +13,7 @@ from tiffin.core.errors import BadRequest, Conflict
 from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Schema
 from tiffin.services.identity import targets
-from tiffin.services.identity.bodies import check_chosen_id
+from tiffin.services.identity.bodies import check_chosen_id, in_url
 from tiffin.services.identity.federation_tables import Mapping
 from tiffin.services.identity.filters import listing
 from tiffin.services.identity.resources.identity_providers import ADMIN, READ
@@ -138,7 +138,7 @@ def view(call: Call, row: Any) -> dict[str, Any]:
         "id": row.id,
         "rules": row.rules,
         "schema_version": row.schema_version,
-        "links": {"self": f"{call.base_url}/v3/OS-FEDERATION/mappings/{row.id}"},
+        "links": {"self": f"{call.base_url}/v3/OS-FEDERATION/mappings/{in_url(row.id)}"},
     }
 
 

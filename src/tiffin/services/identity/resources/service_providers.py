@@ -13,7 +13,7 @@ from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Schema
 from tiffin.services.identity import targets
 from tiffin.services.identity.authorization import touch
-from tiffin.services.identity.bodies import check_chosen_id, given, refuse_nothing
+from tiffin.services.identity.bodies import check_chosen_id, given, in_url, refuse_nothing
 from tiffin.services.identity.federation_tables import ServiceProvider
 from tiffin.services.identity.filters import listing, narrow
 from tiffin.services.identity.resources.identity_providers import ADMIN, READ
@@ -48,7 +48,7 @@ def view(call: Call, row: Any) -> dict[str, Any]:
         "enabled": row.enabled,
         "description": row.description,
         "relay_state_prefix": row.relay_state_prefix,
-        "links": {"self": f"{call.base_url}/v3/OS-FEDERATION/service_providers/{row.id}"},
+        "links": {"self": f"{call.base_url}/v3/OS-FEDERATION/service_providers/{in_url(row.id)}"},
     }
 
 
