@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -46,7 +46,7 @@ class Scene(msgspec.Struct):
 
 
 @pytest.fixture
-def scene(cloud: IdentityCloud) -> Iterator[Scene]:
+def scene(cloud: IdentityCloud) -> Scene:
     domain = cloud.make("domain", "/domains", name="D")["id"]
     project = cloud.make("project", "/projects", name="p", domain_id=domain)["id"]
     child = cloud.make("project", "/projects", name="below", domain_id=domain, parent_id=project)["id"]
@@ -74,7 +74,7 @@ def scene(cloud: IdentityCloud) -> Iterator[Scene]:
     reply = cloud.auth({"methods": ["application_credential"], "application_credential": proof})
     made.tokens["credential"] = reply.headers["x-subject-token"]
     assert made.alive() == set(made.tokens)
-    yield made
+    return made
 
 
 ALL = {"unscoped", "project", "group", "domain", "system", "credential"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from api.identity.personas import ADMINS, ANY, READERS, Row, Scene, thing
 
 IN_A_PROJECT = "admin manager member reader service other"
-SUBJECT = {"X-Subject-Token": "{token}"}
+SUBJECT = {"X-Subject-Token": "{token_of_a_user}"}
 
 
-@thing("token")
+@thing("token_of_a_user")
 def _token(scene: Scene) -> str:
     """Of a new user, who has no role."""
     who = {"methods": ["password"], "password": {"user": {"id": scene.new("user"), "password": "pw"}}}

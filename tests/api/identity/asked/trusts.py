@@ -19,7 +19,7 @@ def _trust(scene: Scene) -> str:
     return str(reply.json["trust"]["id"])
 
 
-@thing("reader_role")
+@thing("lent_role")
 def _reader(scene: Scene) -> str:
     return scene.cloud.role("reader")
 
@@ -39,6 +39,6 @@ ROWS = [
     Row("GET", "/v3/OS-TRUST/trusts?trustee_user_id={user}", READERS),
     Row("GET", "/v3/OS-TRUST/trusts/{trust}", READERS),
     Row("GET", "/v3/OS-TRUST/trusts/{trust}/roles", READERS),
-    Row("GET", "/v3/OS-TRUST/trusts/{trust}/roles/{reader_role}", READERS),
+    Row("GET", "/v3/OS-TRUST/trusts/{trust}/roles/{lent_role}", READERS),
     Row("DELETE", "/v3/OS-TRUST/trusts/{trust}", ADMINS),
 ]
