@@ -91,7 +91,8 @@ def free_address() -> str:
 
 @contextlib.contextmanager
 def running_cloud(*, simulated: bool, settings: str = "") -> Iterator[RunningCloud]:
-    """A cloud that is up, with `settings` in its tiffin.toml. Its folder's name is short, since a unix socket's path may have 107 characters only."""
+    """A cloud that is up, with `settings` as the tables of its tiffin.toml. Its folder's name is short,
+    since a unix socket's path may have 107 characters only."""
     folder = Path(tempfile.mkdtemp(prefix="tf-", dir="/var/tmp"))
     cloud = RunningCloud(home=folder / "h", address=free_address(), simulated=simulated)
     mode = ["--simulated"] if simulated else []

@@ -70,9 +70,9 @@ class Cloud:
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[Cloud]:
-    with running_cloud(simulated=True, settings="[identity]\npassword_rounds = 4\n") as running:
-        with running.connect(ADMIN) as admin:
-            yield Cloud(running, admin)
+    settings = "[identity]\npassword_rounds = 4\n"
+    with running_cloud(simulated=True, settings=settings) as running, running.connect(ADMIN) as admin:
+        yield Cloud(running, admin)
 
 
 def passcode(seed: str = SEED) -> str:
