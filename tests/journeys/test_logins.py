@@ -20,7 +20,7 @@ from openstack.connection import Connection
 
 from running_cloud import ADMIN, RunningCloud, running_cloud
 
-pytestmark = pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK50Warning")  # of what it does itself
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")  # of the SDK
 PASSWORD = "a long enough secret"
 SEED = base64.b32encode(b"twenty bytes of seed").decode()
 
