@@ -241,13 +241,14 @@ def s3_signature(secret: str, text: bytes) -> str:
     return base64.b64encode(digest).decode().strip()
 
 
-def test_identities_from_outside_are_not_known(cloud: Cloud) -> None:
-    """Nobody has registered an identity provider: what plug-ins for OpenID Connect and SAML ask is not found."""
+def test_identities_from_outside_are_not_taken(cloud: Cloud) -> None:
+    """What plug-ins for OpenID Connect and SAML ask is answered as where the method `mapped` is not enabled."""
     outside = {"identity_provider": "idp", "protocol": "openid"}
-    with pytest.raises(exceptions.NotFound):
+    with pytest.raises(exceptions.Unauthorized, match="unsupported method"):
         cloud.login("v3oidcaccesstoken", **outside, access_token="x", **cloud.house)
     path = f"{cloud.url}/OS-FEDERATION/identity_providers/idp/protocols/saml2/auth"
-    assert Session().get(path, authenticated=False, raise_exc=False).status_code == 404
+    paos = {"Accept": "text/html, application/vnd.paos+xml"}
+    assert Session().get(path, headers=paos, authenticated=False, raise_exc=False).status_code == 401
 
 
 def test_oauth2_is_not_there(cloud: Cloud) -> None:
