@@ -300,11 +300,12 @@ def limits(do: Client) -> None:
     do(f"registered limit set --default-limit 12 --description e {made['id']}")
     assert do.json(f"registered limit show {made['id']}")["default_limit"] == 12
     assert made["id"] in do.column("registered limit list --service glance --resource-name things", "ID")
-    own = do.json("limit create --project demo --service glance --region RegionOne --resource-limit 5 things")
+    # a token of a project lists the limits of that project only
+    own = do.json("limit create --project admin --service glance --region RegionOne --resource-limit 5 things")
     assert own["service_id"] == service
     do(f"limit set --resource-limit 6 --description e {own['id']}")
     assert do.json(f"limit show {own['id']}")["resource_limit"] == 6
-    assert do.column("limit list --project demo --resource-name things", "ID") == [own["id"]]
+    assert do.column("limit list --project admin --resource-name things", "ID") == [own["id"]]
     do(f"limit delete {own['id']}")
     do(f"registered limit delete {made['id']}")
 

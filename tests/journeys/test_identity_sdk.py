@@ -103,7 +103,8 @@ def limits(do: Recorder) -> None:
     registered = {**fields, "default_limit": 10, "description": "d"}
     lives(do, "registered_limit", "registered_limits", registered, {"default_limit": 12}, find=False)
     kept = do.create_registered_limit(**registered)
-    own = {**fields, "project_id": do.find_project("demo").id, "resource_limit": 5, "description": "d"}
+    # a token of a project lists the limits of that project only
+    own = {**fields, "project_id": do.find_project("admin").id, "resource_limit": 5, "description": "d"}
     lives(do, "limit", "limits", own, {"resource_limit": 6}, find=False)
     do.delete_registered_limit(kept.id)
 

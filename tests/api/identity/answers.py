@@ -44,7 +44,7 @@ ONE = {
     "project": kind(
         "id name description domain_id enabled parent_id is_domain tags options links parents? subtree?", open=True
     ),
-    "protocol": kind("id mapping_id remote_id_attribute? links"),
+    "protocol": kind("id mapping_id remote_id_attribute? idp_id? links"),
     "region": kind("id description parent_region_id links", open=True),
     "registered_limit": kind("id service_id region_id resource_name default_limit description links"),
     "role": kind("id name description domain_id options links", open=True),
