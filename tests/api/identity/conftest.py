@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -128,9 +129,9 @@ class IdentityCloud(TestCloud):
 
 
 def fields_of(body: Any) -> set[str]:
-    """The names of all fields of what stands under the root of a request."""
+    """The names of all fields of what stands under the root of a request, as they are kept."""
     inner = [value for value in body.values() if isinstance(value, dict)] if isinstance(body, dict) else []
-    return {name for value in inner for name in value}
+    return {kept for value in inner for name in value for kept in (name, re.sub("[:-]", "_", name))}
 
 
 @pytest.fixture
