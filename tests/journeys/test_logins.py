@@ -187,7 +187,7 @@ def test_trust(cloud: Cloud) -> None:
     found = cloud.login("v3password", **as_helper)
     assert (found.trust_id, found.user_id) == (trust["id"], cloud.user.id)
     assert (found.trustor_user_id, found.trustee_user_id) == (cloud.user.id, helper.id)
-    with pytest.raises(exceptions.Forbidden):
+    with pytest.raises(exceptions.Unauthorized, match="Could not find trust"):
         cloud.login("v3password", **as_helper)  # its one use is gone
 
 

@@ -54,7 +54,7 @@ ONE = {
     "service_provider": kind("id auth_url sp_url relay_state_prefix description enabled links"),
     "trust": kind(
         "id trustor_user_id trustee_user_id project_id impersonation expires_at remaining_uses deleted_at "
-        "redelegated_trust_id redelegation_count links roles? roles_links? allow_redelegation?"
+        "redelegated_trust_id redelegation_count links roles? roles_links? allow_redelegation?", open=True
     ),
     "user": kind(
         "id name domain_id enabled options password_expires_at links default_project_id? federated?", open=True
