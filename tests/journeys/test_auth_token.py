@@ -47,12 +47,16 @@ class Guarded:
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[RunningCloud]:
-    settings = f"[identity]\npassword_rounds = 4\ntoken_seconds = {SECONDS}\n"
-    with running_cloud(simulated=True, settings=settings) as cloud, cloud.connect(ADMIN) as admin:
-        identity = admin.identity
-        project = identity.find_project("service") or identity.create_project(name="service")
-        user = identity.create_user(name="nova", password=PASSWORD)
-        identity.assign_project_role_to_user(project, user, identity.find_role("service"))
+    with running_cloud(simulated=True, settings="[identity]\npassword_rounds = 4\n") as cloud:
+        with cloud.connect(ADMIN) as admin:
+            identity = admin.identity
+            project = identity.find_project("service") or identity.create_project(name="service")
+            user = identity.create_user(name="nova", password=PASSWORD)
+            identity.assign_project_role_to_user(project, user, identity.find_role("service"))
+        cloud.tiffin("down")
+        settings = cloud.home / "tiffin.toml"
+        settings.write_text(settings.read_text().replace("[identity]\n", f"[identity]\ntoken_seconds = {SECONDS}\n"))
+        cloud.tiffin("up")
         yield cloud
 
 

@@ -90,7 +90,8 @@ def projects(do: Client) -> None:
     assert do.column("project list --long --sort name:desc") == sorted(do.column("project list"), reverse=True)
     assert len(do.column("project list --limit 1 --max-items 2")) == 2
     assert "403" in do.refused("project delete leaf")
-    do("project set --no-immutable --clear-tags leaf")
+    do("project set --no-immutable leaf")  # and nothing else with it
+    do("project set --clear-tags leaf")
     do("project delete leaf trunk")
 
 
@@ -213,7 +214,8 @@ def credentials(do: Client) -> None:
     made = do.json("credential create --type cert --project demo demo blob")
     assert (made["type"], made["blob"]) == ("cert", "blob")
     assert do.column("credential list --type cert --user demo", "ID") == [made["id"]]
-    do(f"credential set --user demo --type cert --data other --project admin {made['id']}")
+    do(f"credential set --user demo --type cert --data other --project demo {made['id']}")
+    assert "400" in do.refused(f"credential set --user admin --type cert --data other {made['id']}")
     assert do.json(f"credential show {made['id']}")["blob"] == "other"
     do(f"credential delete {made['id']}")
     made = do.json("ec2 credentials create --user demo --project demo")

@@ -30,6 +30,7 @@ class Cloud:
 
     def __init__(self, running: RunningCloud, admin: Connection) -> None:
         self.url, self.admin = f"http://{running.address}/identity/v3", admin
+        self.compute = f"http://{running.address}/compute/v2.1/servers"
         identity = admin.identity
         self.domain = identity.create_domain(name="land")
         self.project = identity.create_project(name="house", domain_id=self.domain.id)
@@ -193,7 +194,8 @@ def test_trust(cloud: Cloud) -> None:
 
 def test_oauth1(cloud: Cloud) -> None:
     consumer = cloud.admin.identity.post("/OS-OAUTH1/consumers", json={"consumer": {}}).json()["consumer"]
-    keystone = KeystoneClient(session=cloud.session(), endpoint_override=cloud.url)
+    cloud.admin.identity.assign_project_role_to_user(cloud.project, cloud.admin.current_user_id, cloud.role)
+    keystone = KeystoneClient(session=cloud.admin.session, endpoint_override=cloud.url)  # only they may authorize
     secret = consumer["secret"]
     request = keystone.oauth1.request_tokens.create(consumer["id"], secret, cloud.project.id)
     verifier = keystone.oauth1.request_tokens.authorize(request.id, [cloud.role.id]).oauth_verifier
@@ -201,11 +203,11 @@ def test_oauth1(cloud: Cloud) -> None:
     keys = {"access_key": access.id, "access_secret": access.secret}
     found = cloud.login("v3oauth1", consumer_key=consumer["id"], consumer_secret=secret, **keys)
     assert (found.oauth_access_token_id, found.oauth_consumer_id) == (access.id, consumer["id"])
-    assert (found.project_id, found.user_id) == (cloud.project.id, cloud.user.id)
-    assert found.role_names == ["member"]
+    assert (found.project_id, found.user_id) == (cloud.project.id, cloud.admin.current_user_id)
+    assert set(found.role_names) == {"member", "reader"}  # what the granted role implies is granted with it
     with pytest.raises(exceptions.Unauthorized):
         cloud.login("v3oauth1", consumer_key=consumer["id"], consumer_secret="wrong", **keys)
-    cloud.session().delete(f"{cloud.url}/users/{cloud.user.id}/OS-OAUTH1/access_tokens/{access.id}")
+    cloud.admin.identity.delete(f"/users/{cloud.admin.current_user_id}/OS-OAUTH1/access_tokens/{access.id}")
     with pytest.raises(exceptions.HttpError) as refused:
         cloud.login("v3oauth1", consumer_key=consumer["id"], consumer_secret=secret, **keys)
     assert refused.value.http_status in (401, 404)
@@ -227,7 +229,9 @@ def test_ec2(cloud: Cloud) -> None:
     request = {"credentials": signed(made["secret"], made["access"])}
     answer = as_service.post(f"{cloud.url}/ec2tokens", json=request)
     assert (answer.status_code, answer.json()["token"]["user"]["id"]) == (200, cloud.user.id)
-    assert cloud.login("v3token", token=answer.headers["X-Subject-Token"], unscoped=True).user_id == cloud.user.id
+    token = {"X-Auth-Token": answer.headers["X-Subject-Token"]}
+    assert Session().get(cloud.compute, headers=token, authenticated=False).json() == {"servers": []}
+    assert Session().get(f"{cloud.url}/projects", headers=token, authenticated=False, raise_exc=False).status_code == 403
     request["credentials"]["signature"] = "wrong"
     assert as_service.post(f"{cloud.url}/ec2tokens", json=request, raise_exc=False).status_code == 401
     text = base64.b64encode(b"GET\n\n\n\n/bucket")

@@ -91,7 +91,8 @@ class Things:
         return self._make("policy", "/policies", blob="{}", type="application/json")
 
     def _credential(self) -> str:
-        return self._make("credential", "/credentials", blob="{}", type="cert", user_id=self["admin"])
+        fields = {"type": "cert", "user_id": self["user"], "project_id": self["project"]}
+        return self._make("credential", "/credentials", blob="[]", **fields)
 
     def _registered_limit(self) -> str:
         body = {"service_id": self["service"], "resource_name": self.name(), "default_limit": 10}
