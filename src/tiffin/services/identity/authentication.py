@@ -15,9 +15,9 @@ from tiffin.core.actor import Actor
 from tiffin.core.errors import Unauthorized
 from tiffin.core.world import World
 from tiffin.services.identity import authorization as authz
-from tiffin.services.identity import catalog
 from tiffin.services.identity import claims as c
 from tiffin.services.identity.authorization import RoleName
+from tiffin.services.identity.catalog import Catalog, Entry
 from tiffin.services.identity.claims import Claims
 from tiffin.services.identity.keys import InvalidToken, Keys
 from tiffin.services.identity.passwords import Passwords
@@ -222,7 +222,7 @@ class _Memory:
         self.epoch = epoch
         self.tokens: dict[bytes, tuple[Actor, Meaning]] = {}
         self.scopes: dict[tuple[Any, ...], Meaning] = {}  # what logins of the same user for the same scope deserved
-        self.catalog: list[Any] | None = None
+        self.catalog: Catalog | None = None
 
 
 class Identity:
@@ -255,12 +255,13 @@ class Identity:
         generation = found.claims.scope_generation
         return msgspec.structs.replace(found, claims=msgspec.structs.replace(claims, scope_generation=generation))
 
-    def catalog(self, session: Session) -> list[Any]:
-        """The rows of the catalogue."""
+    def catalog(self, session: Session, project_id: str | None, user_id: str) -> Entry:
+        """What the bearer of a token with this scope sees of the catalogue."""
         memory = self._remembered(session)
         if memory.catalog is None:
-            memory.catalog = catalog.load(session)
-        return memory.catalog
+            memory.catalog = Catalog(session)
+        unfiltered = self.settings.all_endpoints_without_filter
+        return memory.catalog.show(session, project_id, user_id, unfiltered=unfiltered)
 
     def _remembered(self, session: Session) -> _Memory:
         # what this transaction reads belongs to the memory of this epoch, whatever other threads make of self._memory

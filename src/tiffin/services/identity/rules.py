@@ -51,17 +51,19 @@ def grant_id(actor: tuple[str, str], scope: tuple[str, str | None], role_id: str
     return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
 
-_SUBSTITUTE = re.compile(r"[$%]\((\w+)\)s")
+_SUBSTITUTE = re.compile(r"[$%]\((\w+)\)s|%%")
 
 
 def endpoint_url(url: str, facts: Mapping[str, str | None]) -> str | None:
-    """The URL with `$(project_id)s` and its like filled in; None when the token has no such fact."""
-    if "(" not in url:
+    """The URL with `$(project_id)s` and its like filled in, and `%%` as `%`; None when the token has no such fact."""
+    if not personal(url):
         return url
     missing = False
 
     def fill(match: re.Match[str]) -> str:
         nonlocal missing
+        if match[1] is None:
+            return "%"
         value = facts.get(match[1])
         missing = missing or value is None
         return value or ""
@@ -70,11 +72,17 @@ def endpoint_url(url: str, facts: Mapping[str, str | None]) -> str | None:
     return None if missing else filled
 
 
+def personal(url: str) -> bool:
+    """Whether the URL has to be filled in."""
+    return "(" in url or "%" in url
+
+
 SUBSTITUTES = ("project_id", "tenant_id", "user_id")
 
 
 def bad_substitution(url: str) -> str | None:
-    """The first `$(word)s` of an endpoint's URL that a catalogue could never fill in, or that is broken off."""
-    rest = _SUBSTITUTE.sub(lambda match: "" if match[1] in SUBSTITUTES else match[0], url)
-    found = re.search(r"[$%]\(.*", rest)
+    """The first `$(word)s` of an endpoint's URL that a catalogue could never fill in, or that is broken off; a `%` that
+    should be `%%`, too."""
+    rest = _SUBSTITUTE.sub(lambda match: "" if match[1] in (None, *SUBSTITUTES) else match[0], url)
+    found = re.search(r"([$%]\(|%).*", rest)
     return found[0][:80] if found else None
