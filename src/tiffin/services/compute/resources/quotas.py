@@ -13,6 +13,7 @@ from tiffin.core.errors import BadRequest
 from tiffin.core.quota import Quota, Used
 from tiffin.core.resource import Resource
 from tiffin.core.schema import Schema, Version, until
+from tiffin.core.sql import total
 from tiffin.core.tables import QuotaLimit
 from tiffin.services.compute.resources import keypairs, server_groups
 from tiffin.services.compute.resources.flavors import ADMIN, READER
@@ -39,8 +40,8 @@ def _registered(name: str, default: int, unified: str) -> Quota:
 
 _ALL = (
     Quota("instances", 10, _used(func.count()), "servers"),  # all that upstream requires to be registered
-    Quota("cores", 20, _used(func.sum(Server.vcpus)), "class:VCPU", required=False),
-    Quota("ram", 51200, _used(func.sum(Server.memory_mb)), "class:MEMORY_MB", required=False),
+    Quota("cores", 20, _used(total(Server.vcpus)), "class:VCPU", required=False),
+    Quota("ram", 51200, _used(total(Server.memory_mb)), "class:MEMORY_MB", required=False),
     _registered("metadata_items", 128, "server_metadata_items"),
     _registered("injected_files", 5, "server_injected_files"),
     _registered("injected_file_content_bytes", 10240, "server_injected_file_content_bytes"),
@@ -55,7 +56,7 @@ _ALL = (
 )
 QUOTAS = {quota.name: quota for quota in _ALL}
 
-_DISK_GB = func.sum(Server.root_gb + Server.ephemeral_gb + (Server.swap_mb + 1023) // 1024)
+_DISK_GB = total(Server.root_gb + Server.ephemeral_gb + (Server.swap_mb + 1023) // 1024)
 DISK = Quota("disk", -1, _used(_DISK_GB), "class:DISK_GB", required=False)
 """Among unified limits only: compute's own quota API has no word for it."""
 
