@@ -111,7 +111,7 @@ def _check_sections(cloud: Cloud, settings: Settings) -> None:
 
 def _limits(database: Database, settings: Settings, identity: Identity) -> KeptLimits:
     """The limits that the services' quotas may read. Raises `SettingsError` when there are projects beyond their model."""
-    limits = KeptLimits(settings.region, identity.settings.enforcement_model)
+    limits = KeptLimits(settings.region, identity.settings.shares.enforcement_model)
     with database.read() as session:
         limits.check(session)
     return limits

@@ -14,6 +14,7 @@ from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from tiffin.core.errors import OverQuota
+from tiffin.core.sql import take_turns
 from tiffin.core.tables import QuotaLimit
 
 Kept = Literal["own", "unified"]
@@ -31,9 +32,7 @@ class Quota(msgspec.Struct, frozen=True):
     used: Callable[[Session, Owners], int]
     unified: str = ""  # its name among the unified limits, where that is another
     by_project: bool = True  # whether a unified limit of one project counts, or the registered one only
-    required: bool = (
-        True  # what is not registered among the unified limits may not be had at all; False: without a limit
-    )
+    required: bool = True  # what has no registered unified limit may not be had at all; False: any number of it
 
     @property
     def unified_name(self) -> str:
@@ -64,6 +63,7 @@ class Unified(msgspec.Struct, frozen=True):
 
     default: int  # as it is registered
     bounds: tuple[Bound, ...]  # all of them hold; the project's own comes first
+    root: str  # the id of what all who share one of them have in common
 
 
 class UnifiedLimits(Protocol):
@@ -84,7 +84,7 @@ class Quotas:
     def room(self, session: Session, name: str, project_id: str) -> int | None:
         """How many more fit into a project, less than nothing where too many are there; None: any number."""
         quota = self.quotas[name]
-        bounds = self._bounds(session, quota, (project_id, project_id))
+        bounds = self._find(session, quota, (project_id, project_id)).bounds
         return min((b.most - quota.used(session, b.owners) for b in bounds if b.most >= 0), default=None)
 
     def limits(self, session: Session, project_id: str) -> dict[str, int]:
@@ -111,14 +111,16 @@ class Quotas:
     def reserve(self, session: Session, name: str, owner: tuple[str, str], amount: int) -> None:
         """Raise `OverQuota` unless `amount` more fits. `owner` is (project whose limit holds, id whose things are counted).
 
-        The open write transaction keeps everybody else from counting at the same time.
+        Until the open write transaction ends nobody else counts what is bounded by the same limits.
         """
         if amount <= 0:
             return
         quota = self.quotas[name]
-        for bound in self._bounds(session, quota, owner):
-            if bound.most < 0:
-                continue
+        found = self._find(session, quota, owner)
+        bounds = [bound for bound in found.bounds if bound.most >= 0]
+        if bounds:
+            take_turns(session, f"quota {self.service} {found.root}")
+        for bound in bounds:
             used = quota.used(session, bound.owners)
             if used + amount > bound.most:
                 raise OverQuota(
@@ -129,16 +131,19 @@ class Quotas:
                     limit=bound.most,
                 )
 
-    def _bounds(self, session: Session, quota: Quota, owner: tuple[str, str]) -> tuple[Bound, ...]:
+    def _find(self, session: Session, quota: Quota, owner: tuple[str, str]) -> Unified:
+        """The limits that hold for the owner, wherever they are kept."""
         project_id, counted = owner
         if self.unified is not None:
             project = project_id if quota.by_project else None
             found = self.unified.find(session, self.service, [quota.unified_name], project).get(quota.unified_name)
             if found is not None and quota.by_project:
-                return found.bounds
-            return (Bound(_most(quota, found), counted),)
-        own = session.scalar(_LIMIT, {"project_id": project_id, "service": self.service, "name": quota.name})
-        return (Bound(quota.default if own is None else own, counted),)
+                return found
+            most = _most(quota, found)
+        else:
+            own = session.scalar(_LIMIT, {"project_id": project_id, "service": self.service, "name": quota.name})
+            most = quota.default if own is None else own
+        return Unified(quota.default, (Bound(most, counted),), counted)
 
     def _unified(self, session: Session, project_id: str | None) -> Mapping[str, Unified]:
         assert self.unified is not None

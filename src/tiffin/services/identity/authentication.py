@@ -260,7 +260,7 @@ class Identity:
         memory = self._remembered(session)
         if memory.catalog is None:
             memory.catalog = Catalog(session)
-        unfiltered = self.settings.all_endpoints_without_filter
+        unfiltered = self.settings.shares.all_endpoints_without_filter
         return memory.catalog.show(session, project_id, user_id, unfiltered=unfiltered)
 
     def _remembered(self, session: Session) -> _Memory:

@@ -7,6 +7,17 @@ from typing import Literal
 import msgspec
 
 
+class ShareSettings(msgspec.Struct, frozen=True):
+    """What projects and domains get of the cloud: the table [identity.shares]."""
+
+    all_endpoints_without_filter: bool = True
+    """Whether a project for which nobody chose endpoints sees all of them in its catalogue, or none. Operators who show each
+    project only what it is entitled to set it to false (upstream's `return_all_endpoints_if_no_filter`)."""
+    enforcement_model: Literal["flat", "strict_two_level"] = "flat"
+    """How the unified limits of projects and their domains relate. Operators who resell whole domains set strict_two_level:
+    what the projects of a domain use together then stays within the domain's limit."""
+
+
 class IdentitySettings(msgspec.Struct, frozen=True):
     token_seconds: int = 3600
     """How long a token is valid. Operators shorten it where tokens may leak, and lengthen it for long uploads."""
@@ -16,9 +27,5 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     """How long a process remembers that a password was right, so that the next login need not hash. 0: never."""
     keep_keys: int = 3
     """How many token keys stay after a rotation; tokens of an older key end with it."""
-    all_endpoints_without_filter: bool = True
-    """Whether a project for which nobody chose endpoints sees all of them in its catalogue, or none. Operators who show each
-    project only what it is entitled to set it to false (upstream's `return_all_endpoints_if_no_filter`)."""
-    enforcement_model: Literal["flat", "strict_two_level"] = "flat"
-    """How the unified limits of projects and their domains relate. Operators who resell whole domains set strict_two_level:
-    what the projects of a domain use together then stays within the domain's limit."""
+    shares: ShareSettings = ShareSettings()
+    """The table [identity.shares]."""

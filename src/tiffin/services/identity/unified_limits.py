@@ -17,8 +17,13 @@ MODELS = {
     FLAT: "A limit bounds one project or domain. Where that is in the hierarchy of projects does not matter.",
     STRICT: "A limit bounds all that is below a project or domain together. In a domain are at most two levels of projects.",
 }
-MOST_LEVELS = {FLAT: 5, STRICT: 2}
-"""Projects on the way from a domain to a leaf."""
+STRICT_LEVELS = 2
+"""Projects on the way from a domain to a leaf in a model that looks at them."""
+
+
+def most_levels(model: str, otherwise: int) -> int:
+    """How many levels of projects a domain may have."""
+    return min(STRICT_LEVELS, otherwise) if model == STRICT else otherwise
 
 
 def below(project_id: str) -> Select[Any]:
@@ -83,7 +88,8 @@ class KeptLimits:
         def owners(row: Row[Any]) -> Any:
             return below(row.owner_id) if self.model == STRICT else row.owner_id
 
-        return Unified(rows[0].default_limit, tuple(Bound(row.most, owners(row)) for row in rows))
+        bounds = tuple(Bound(row.most, owners(row)) for row in rows)
+        return Unified(rows[0].default_limit, bounds, rows[-1].owner_id)
 
     def check(self, session: Session) -> None:
         """Raises `SettingsError` when there are deeper trees than the model has levels for."""
@@ -91,10 +97,10 @@ class KeptLimits:
             return
         tree = select(Project.id, literal(0).label("level")).where(Project.is_domain).cte("tree", recursive=True)
         tree = tree.union_all(select(Project.id, tree.c.level + 1).join(tree, Project.parent_id == tree.c.id))
-        deep = session.scalar(select(tree.c.id).where(tree.c.level > MOST_LEVELS[STRICT]).limit(1))
+        deep = session.scalar(select(tree.c.id).where(tree.c.level > STRICT_LEVELS).limit(1))
         if deep is not None:
             raise SettingsError(
-                f"[identity]: enforcement_model: {STRICT} allows {MOST_LEVELS[STRICT]} levels of projects in a domain, and "
+                f"[identity.shares]: enforcement_model: {STRICT} allows {STRICT_LEVELS} levels of projects in a domain, and "
                 f"project {deep} is deeper."
             )
 

@@ -131,7 +131,7 @@ def _make(call: Call, wanted: LimitIn, owner: Project) -> Limit:
 
 def _check_tree(call: Call, row: Limit) -> None:
     """Raises `Forbidden` for a limit that does not fit to those above and below it, in a model that looks at them."""
-    if call.part(Identity).settings.enforcement_model == STRICT and breaks_tree(call.db, row):
+    if call.part(Identity).settings.shares.enforcement_model == STRICT and breaks_tree(call.db, row):
         raise Forbidden(
             f"Invalid resource limit: {row.resource_limit} of {row.owner_id} is above the limit of its parent or below that of "
             "a child."
@@ -167,7 +167,7 @@ def index(call: Call) -> Page:
 
 @limits.operation("GET", "/model", policy=("identity:get_limit_model", ""))
 def show_model(call: Call) -> Answer:
-    name = call.part(Identity).settings.enforcement_model
+    name = call.part(Identity).settings.shares.enforcement_model
     return Answer({"model": {"name": name, "description": MODELS[name]}})
 
 

@@ -23,8 +23,10 @@ from tiffin.services.identity.resources.domains import enable, refuse_twin
 from tiffin.services.identity.rules import new_id
 from tiffin.services.identity.schemas import Flag, IdText, LongString, Options, ShortName, truth
 from tiffin.services.identity.tables import Project, ProjectTag, User
-from tiffin.services.identity.unified_limits import MOST_LEVELS
+from tiffin.services.identity.unified_limits import most_levels
 
+MOST_LEVELS = 5
+"""Projects on the way from a domain to a leaf."""
 READ = (
     "(rule:admin_required) or (role:reader and system_scope:all) or (role:reader and "
     "domain_id:%(target.project.domain_id)s and not None:%(target.project.domain_id)s) or project_id:%(target.project.id)s"
@@ -122,7 +124,7 @@ def _check_parent(call: Call, parent_id: str, domain_id: str) -> None:
     if (parent.id if parent.is_domain else parent.domain_id) != domain_id:
         raise BadRequest("The parent of a project must be in the same domain.")
     above = [parent.id, *ancestors(call.db, parent)]
-    most = MOST_LEVELS[call.part(Identity).settings.enforcement_model]
+    most = most_levels(call.part(Identity).settings.shares.enforcement_model, MOST_LEVELS)
     if len(above) > most:
         raise Forbidden(f"Max hierarchy depth reached for project {parent_id}: at most {most} levels are allowed.")
     if call.db.scalar(select(Project.id).where(Project.id.in_(above), Project.enabled.is_(False))):
