@@ -45,8 +45,10 @@ class GroupIn(Schema, kw_only=True):
 
 
 class GroupUpdate(Schema):
-    name: NameText | UnsetType = UNSET
-    filters: Filters | UnsetType = UNSET
+    """The openstack client says null of a name or filters that shall stay as they are."""
+
+    name: NameText | UnsetType | None = UNSET
+    filters: Filters | UnsetType | None = UNSET
     description: LongString | UnsetType | None = UNSET
 
 
@@ -96,9 +98,9 @@ def show(call: Call, id: str) -> EndpointGroup:
 def update(call: Call, id: str, body: GroupUpdate) -> EndpointGroup:
     refuse_nothing(body, "endpoint_group")
     row = found(call, id)
-    row.name = row.name if body.name is UNSET else body.name
+    row.name = body.name or row.name
     row.description = row.description if body.description is UNSET else body.description
-    row.filters = row.filters if body.filters is UNSET else msgspec.to_builtins(body.filters)
+    row.filters = msgspec.to_builtins(body.filters) if isinstance(body.filters, Filters) else row.filters
     touch(call.db)
     return row
 
