@@ -21,7 +21,7 @@ def endpoint(cloud: IdentityCloud, service_id: str, **fields: Any) -> dict[str, 
 
 
 def urls(cloud: IdentityCloud, token: str | None = None, type: str = "dns") -> list[str]:
-    found = cloud.do("GET", "/auth/catalog", token=token).json["catalog"]
+    found = cloud.do("GET", "/auth/tokens", x_subject_token=token or cloud.admin).json["token"]["catalog"]
     return [e["url"] for s in found if s["type"] == type for e in s["endpoints"]]
 
 

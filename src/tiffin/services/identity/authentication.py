@@ -17,7 +17,7 @@ from tiffin.core.world import World
 from tiffin.services.identity import authorization as authz
 from tiffin.services.identity import claims as c
 from tiffin.services.identity.authorization import RoleName
-from tiffin.services.identity.catalog import Catalog, Entry
+from tiffin.services.identity.catalog import Catalog, Shown
 from tiffin.services.identity.claims import Claims
 from tiffin.services.identity.keys import InvalidToken, Keys
 from tiffin.services.identity.passwords import Passwords
@@ -255,7 +255,7 @@ class Identity:
         generation = found.claims.scope_generation
         return msgspec.structs.replace(found, claims=msgspec.structs.replace(claims, scope_generation=generation))
 
-    def catalog(self, session: Session, project_id: str | None, user_id: str) -> Entry:
+    def shown_catalog(self, session: Session, project_id: str | None, user_id: str) -> Shown:
         """What the bearer of a token with this scope sees of the catalogue."""
         memory = self._remembered(session)
         if memory.catalog is None:

@@ -9,11 +9,12 @@ from sqlalchemy import JSON, Row, exists, null, select, type_coerce, union_all
 from sqlalchemy.orm import Session
 
 from tiffin.services.identity.catalog_tables import EndpointGroup, ProjectEndpoint, ProjectEndpointGroup
-from tiffin.services.identity.rules import endpoint_url, personal
+from tiffin.services.identity.rules import Template, fill, url_template
 from tiffin.services.identity.tables import CatalogService, Endpoint
 
-Entry = list[dict[str, Any]]
+Shown = list[dict[str, Any]]
 """What a token's body says of services and their endpoints."""
+MOST_REMEMBERED = 10_000
 
 
 def chosen(session: Session, project_id: str) -> tuple[set[str], list[dict[str, Any]]]:
@@ -35,8 +36,26 @@ def fits(filters: Mapping[str, Any], endpoint: Any) -> bool:
     return all(getattr(endpoint, name) == value for name, value in filters.items())
 
 
+class _Listed:
+    """An endpoint, and what a catalogue tells of it."""
+
+    __slots__ = ("enabled", "id", "interface", "region_id", "service_id", "told", "url")
+
+    def __init__(self, row: Row[Any]) -> None:
+        self.id, self.service_id, self.enabled = row.id, row.service_id, row.enabled
+        self.interface, self.region_id = row.interface, row.region_id
+        self.url: Template = url_template(row.url)
+        told = {"id": row.id, "interface": row.interface, "region": row.region_id, "region_id": row.region_id}
+        self.told: dict[str, Any] = {**row.extra, **told, "url": self.url[0]}
+
+    def fill(self, facts: Mapping[str, str | None]) -> dict[str, Any] | None:
+        """With its URL for a user on a project; None when that needs what there is not."""
+        url = fill(self.url, facts)
+        return {**self.told, "url": url} if url else None
+
+
 class Catalog:
-    """The catalogue as the rows are now. A process keeps it as long as they stay so; see `Identity.catalog`."""
+    """The catalogue as the rows are now. A process keeps it as long as they stay so; see `Identity.shown_catalog`."""
 
     def __init__(self, session: Session) -> None:
         filtered = exists().where(ProjectEndpoint.project_id.is_not(None)) | exists().where(
@@ -51,13 +70,17 @@ class Catalog:
             .outerjoin(Endpoint, Endpoint.service_id == CatalogService.id)
             .order_by(CatalogService.type, CatalogService.id, Endpoint.region_id, Endpoint.interface, Endpoint.id)
         )  # fmt: skip
-        self._rows: list[Row[Any]] = list(session.execute(statement))
-        self._filtered = any(row.filtered for row in self._rows)
-        self._personal = any(personal(row.url or "") for row in self._rows)
+        rows = session.execute(statement).all()
+        self._services = {
+            row.service_id: {"id": row.service_id, "type": row.type, "name": row.name} for row in rows if row.alive
+        }
+        self._endpoints = [_Listed(row) for row in rows if row.id is not None]
+        self._filtered = any(row.filtered for row in rows)
+        self._personal = any(len(listed.url) > 1 for listed in self._endpoints)
         self._seen: dict[str, frozenset[str]] = {}  # by project: the ids of what it sees, empty where nothing was said
-        self._shown: dict[frozenset[str], Entry] = {}  # by what is seen, where that is all it depends on
+        self._shown: dict[frozenset[str], Shown] = {}  # by what is seen, where that is all it depends on
 
-    def show(self, session: Session, project_id: str | None, user_id: str, *, unfiltered: bool) -> Entry:
+    def show(self, session: Session, project_id: str | None, user_id: str, *, unfiltered: bool) -> Shown:
         """What a token's body says; without endpoints whose URL needs a project that there is not.
 
         `unfiltered`: whether who has no filters sees everything, or nothing.
@@ -75,25 +98,19 @@ class Catalog:
         found = self._seen.get(project_id)
         if found is None:
             ids, groups = chosen(session, project_id)
-            ids |= {row.id for row in self._rows if row.id and any(fits(filters, row) for filters in groups)}
+            ids |= {listed.id for listed in self._endpoints if any(fits(filters, listed) for filters in groups)}
+            if len(self._seen) >= MOST_REMEMBERED:
+                self._seen, self._shown = {}, {}
             found = self._seen[project_id] = frozenset(ids)
         return found
 
-    def _show(self, seen: frozenset[str], project_id: str | None, user_id: str) -> Entry:
+    def _show(self, seen: frozenset[str], project_id: str | None, user_id: str) -> Shown:
         facts = {"project_id": project_id, "tenant_id": project_id, "user_id": user_id}
-        found: dict[str, dict[str, Any]] = {}
-        for row in self._rows:
-            if not row.alive:
-                continue
-            service = found.setdefault(
-                row.service_id, {"id": row.service_id, "type": row.type, "name": row.name, "endpoints": []}
-            )
-            if row.id is None or not row.enabled or (seen and row.id not in seen):
-                continue
-            url = endpoint_url(row.url, facts)
-            if url:
-                region = row.region_id
-                told = {"id": row.id, "interface": row.interface, "region": region, "region_id": region, "url": url}
-                service["endpoints"].append({**row.extra, **told} if row.extra else told)
+        found: dict[str, Shown] = {id: [] for id in self._services}
+        for listed in self._endpoints:
+            if listed.enabled and listed.service_id in found and (not seen or listed.id in seen):
+                told = listed.told if len(listed.url) == 1 else listed.fill(facts)
+                if told is not None:
+                    found[listed.service_id].append(told)
         # a service without endpoints is shown, but not where endpoints are filtered: upstream's way
-        return [service for service in found.values() if service["endpoints"] or not seen]
+        return [{**self._services[id], "endpoints": ends} for id, ends in found.items() if ends or not seen]

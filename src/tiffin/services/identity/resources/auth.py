@@ -29,7 +29,7 @@ user_projects = Resource("project", "projects", "/v3/users/{id}/projects", proje
 
 @auth.operation("GET", "/catalog", policy=("identity:get_auth_catalog", ""))
 def show_catalog(call: Call) -> Answer:
-    found = call.part(Identity).catalog(call.db, call.actor.project_id, call.actor.user_id)
+    found = call.part(Identity).shown_catalog(call.db, call.actor.project_id, call.actor.user_id)
     return Answer({"catalog": found, "links": {"self": f"{call.base_url}/v3/auth/catalog"}})
 
 

@@ -42,7 +42,7 @@ def view(call: Call, meaning: Meaning) -> dict[str, Any]:
         body["roles"] = [{"id": role.id, "name": role.name} for role in meaning.roles]
         if "nocatalog" not in call.query:
             project_id = meaning.project.id if meaning.project else None
-            body["catalog"] = call.part(Identity).catalog(call.db, project_id, user.id)
+            body["catalog"] = call.part(Identity).shown_catalog(call.db, project_id, user.id)
     if meaning.project is not None and meaning.project_domain is not None:
         body["project"] = _named(meaning.project, meaning.project_domain)
         body["is_domain"] = meaning.project.is_domain
