@@ -17,7 +17,7 @@ from tiffin.core.world import World
 from tiffin.services.identity import authorization as authz
 from tiffin.services.identity import claims as c
 from tiffin.services.identity.authorization import RoleName
-from tiffin.services.identity.catalog import Catalog, Shown
+from tiffin.services.identity.catalog import Catalog, Shown, service_providers
 from tiffin.services.identity.claims import Claims
 from tiffin.services.identity.keys import InvalidToken, Keys
 from tiffin.services.identity.passwords import Passwords
@@ -223,6 +223,7 @@ class _Memory:
         self.tokens: dict[bytes, tuple[Actor, Meaning]] = {}
         self.scopes: dict[tuple[Any, ...], Meaning] = {}  # what logins of the same user for the same scope deserved
         self.catalog: Catalog | None = None
+        self.service_providers: list[dict[str, str]] | None = None
 
 
 class Identity:
@@ -262,6 +263,13 @@ class Identity:
             memory.catalog = Catalog(session)
         unfiltered = self.settings.shares.all_endpoints_without_filter
         return memory.catalog.show(session, project_id, user_id, unfiltered=unfiltered)
+
+    def service_providers(self, session: Session) -> list[dict[str, str]]:
+        """The other clouds that trust this one, as a token's body lists them."""
+        memory = self._remembered(session)
+        if memory.service_providers is None:
+            memory.service_providers = service_providers(session)
+        return memory.service_providers
 
     def _remembered(self, session: Session) -> _Memory:
         # what this transaction reads belongs to the memory of this epoch, whatever other threads make of self._memory

@@ -9,6 +9,7 @@ from sqlalchemy import JSON, Row, exists, null, select, type_coerce, union_all
 from sqlalchemy.orm import Session
 
 from tiffin.services.identity.catalog_tables import EndpointGroup, ProjectEndpoint, ProjectEndpointGroup
+from tiffin.services.identity.federation_tables import ServiceProvider
 from tiffin.services.identity.rules import Template, fill, url_template
 from tiffin.services.identity.tables import CatalogService, Endpoint
 
@@ -114,3 +115,10 @@ class Catalog:
                     found[listed.service_id].append(told)
         # a service without endpoints is shown, but not where endpoints are filtered: upstream's way
         return [{**self._services[id], "endpoints": ends} for id, ends in found.items() if ends or not seen]
+
+
+def service_providers(session: Session) -> list[dict[str, str]]:
+    """The other clouds that trust this one, as every token's body lists them."""
+    statement = select(ServiceProvider.id, ServiceProvider.auth_url, ServiceProvider.sp_url)
+    enabled = statement.where(ServiceProvider.enabled).order_by(ServiceProvider.id)
+    return [dict(row._mapping) for row in session.execute(enabled)]

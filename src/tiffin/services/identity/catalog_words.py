@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import msgspec
-from msgspec import UNSET, Meta
+from msgspec import Meta
 
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest
-from tiffin.core.schema import Schema
 
 ADMIN = "rule:admin_required"
 READ = "rule:admin_required or (role:reader and system_scope:all)"
@@ -19,12 +17,6 @@ Interface = Literal["admin", "internal", "public"]
 INTERFACES = ("admin", "internal", "public")
 
 
-def refuse_nothing(body: Schema, kind: str) -> None:
-    """Raises `BadRequest` for an update that names no property."""
-    if not any(value is not UNSET and value != {} for value in msgspec.structs.asdict(body).values()):
-        raise BadRequest(f"Invalid input for field/attribute {kind}: name at least one property to change.")
-
-
 def refuse_other_filters(call: Call, known: str) -> None:
     """Raises `BadRequest` for a query that has more than this one filter: lists of which upstream's schema is strict."""
     for word, values in call.query.items():
@@ -32,8 +24,3 @@ def refuse_other_filters(call: Call, known: str) -> None:
             raise BadRequest(f"Invalid input for query parameters: {word[:64]!r} was unexpected; known: {known}.")
         if not values[-1].strip() or len(values[-1]) > 255:
             raise BadRequest(f"Invalid input for query parameter {known}: 1 to 255 characters are expected.")
-
-
-def optional(value: Any, known: Any) -> Any:
-    """What an update says, or what was known before."""
-    return known if value is UNSET else value

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
+
+
+class PasswordSettings(msgspec.Struct, frozen=True):
+    """What is demanded of passwords. Set by operators who must comply with rules such as PCI DSS. Names and defaults are
+    those of upstream's [security_compliance]; everybody may read these two."""
+
+    password_regex: Annotated[str, Meta(max_length=1000)] = ""
+    """What the beginning of a new password must match, as Python's `re` reads it."""
+    password_regex_description: Annotated[str, Meta(max_length=1000)] = ""
+    """The same in words, for the user whose password was refused."""
 
 
 class ShareSettings(msgspec.Struct, frozen=True):
@@ -29,3 +40,5 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     """How many token keys stay after a rotation; tokens of an older key end with it."""
     shares: ShareSettings = ShareSettings()
     """The table [identity.shares]."""
+    passwords: PasswordSettings = PasswordSettings()
+    """The table [identity.passwords]."""

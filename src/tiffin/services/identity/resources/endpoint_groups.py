@@ -14,15 +14,9 @@ from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Schema
 from tiffin.services.identity import targets
 from tiffin.services.identity.authorization import touch
+from tiffin.services.identity.bodies import refuse_nothing
 from tiffin.services.identity.catalog_tables import EndpointGroup
-from tiffin.services.identity.catalog_words import (
-    ADMIN,
-    READ,
-    Interface,
-    RegionId,
-    refuse_nothing,
-    refuse_other_filters,
-)
+from tiffin.services.identity.catalog_words import ADMIN, READ, Interface, RegionId, refuse_other_filters
 from tiffin.services.identity.filters import listing, narrow
 from tiffin.services.identity.rules import new_id
 from tiffin.services.identity.schemas import AnyText, LongString, NameText

@@ -13,7 +13,8 @@ from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Keeping
 from tiffin.services.identity import targets
 from tiffin.services.identity.authorization import touch
-from tiffin.services.identity.catalog_words import ADMIN, INTERFACES, READ, Interface, RegionId, Url, refuse_nothing
+from tiffin.services.identity.bodies import refuse_nothing
+from tiffin.services.identity.catalog_words import ADMIN, INTERFACES, READ, Interface, RegionId, Url
 from tiffin.services.identity.filters import listing, narrow
 from tiffin.services.identity.resources.regions import ensure_region
 from tiffin.services.identity.rules import bad_substitution, new_id

@@ -12,7 +12,8 @@ from tiffin.core.errors import BadRequest, Conflict, Forbidden
 from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Keeping
 from tiffin.services.identity import targets
-from tiffin.services.identity.catalog_words import ADMIN, RegionId, refuse_nothing, refuse_other_filters
+from tiffin.services.identity.bodies import in_url, refuse_nothing
+from tiffin.services.identity.catalog_words import ADMIN, RegionId, refuse_other_filters
 from tiffin.services.identity.filters import listing, narrow
 from tiffin.services.identity.rules import new_id
 from tiffin.services.identity.schemas import AnyText
@@ -31,7 +32,7 @@ def region_view(call: Call, row: Any) -> dict[str, Any]:
         "id": row.id,
         "description": row.description,
         "parent_region_id": row.parent_region_id,
-        "links": {"self": f"{call.base_url}/v3/regions/{row.id}"},
+        "links": {"self": f"{call.base_url}/v3/regions/{in_url(row.id)}"},
     }
 
 

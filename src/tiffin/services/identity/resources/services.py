@@ -13,7 +13,8 @@ from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Keeping
 from tiffin.services.identity import targets
 from tiffin.services.identity.authorization import touch
-from tiffin.services.identity.catalog_words import ADMIN, READ, refuse_nothing
+from tiffin.services.identity.bodies import refuse_nothing
+from tiffin.services.identity.catalog_words import ADMIN, READ
 from tiffin.services.identity.filters import listing, narrow
 from tiffin.services.identity.rules import new_id
 from tiffin.services.identity.tables import CatalogService, Limit, RegisteredLimit
