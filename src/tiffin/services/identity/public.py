@@ -18,6 +18,7 @@ from tiffin.services.identity.bootstrap import (
 from tiffin.services.identity.keys import Keys
 from tiffin.services.identity.settings import IdentitySettings
 from tiffin.services.identity.tables import Project
+from tiffin.services.identity.unified_limits import KeptLimits
 
 __all__ = [
     "CLOUD",
@@ -25,6 +26,7 @@ __all__ = [
     "CatalogEntry",
     "Identity",
     "IdentitySettings",
+    "KeptLimits",
     "Keys",
     "bootstrap",
     "ensure_project",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -16,6 +16,17 @@ class PasswordSettings(msgspec.Struct, frozen=True):
     """What the beginning of a new password must match, as Python's `re` reads it."""
     password_regex_description: Annotated[str, Meta(max_length=1000)] = ""
     """The same in words, for the user whose password was refused."""
+
+
+class ShareSettings(msgspec.Struct, frozen=True):
+    """What projects and domains get of the cloud: the table [identity.shares]."""
+
+    all_endpoints_without_filter: bool = True
+    """Whether a project for which nobody chose endpoints sees all of them in its catalogue, or none. Operators who show each
+    project only what it is entitled to set it to false (upstream's `return_all_endpoints_if_no_filter`)."""
+    enforcement_model: Literal["flat", "strict_two_level"] = "flat"
+    """How the unified limits of projects and their domains relate. Operators who resell whole domains set strict_two_level:
+    what the projects of a domain use together then stays within the domain's limit."""
 
 
 class IdentitySettings(msgspec.Struct, frozen=True):
@@ -36,5 +47,7 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     trust_remote_user: bool = False
     """Whether REMOTE_USER (and REMOTE_DOMAIN, a domain's name) of the WSGI environment logs that user in. Only for who
     runs the application in a WSGI server that authenticates by itself; no header of a client ever counts."""
+    shares: ShareSettings = ShareSettings()
+    """The table [identity.shares]."""
     passwords: PasswordSettings = PasswordSettings()
     """The table [identity.passwords]."""
