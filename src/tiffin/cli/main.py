@@ -22,6 +22,7 @@ COMMANDS = {
     "openstack": "run the OpenStack client with the right credentials",
     "ssh": "log in to a guest",
     "image": "build a guest image: tiny or debian",
+    "credential-keys": "rotate: encrypt stored secrets by a new key",
     "test": "run the tests",
     "bench": "measure",
 }
@@ -31,7 +32,7 @@ HELP = "\n".join(
         "",
         "The whole OpenStack in one box.",
         "",
-        *(f"  {name:<10} {purpose}" for name, purpose in COMMANDS.items()),
+        *(f"  {name:<15} {purpose}" for name, purpose in COMMANDS.items()),
         "",
         "`tiffin COMMAND --help` tells more. --home DIR (or TIFFIN_HOME) names the state folder, so that several",
         "clouds can live side by side; it is /var/lib/tiffin for root and ~/.local/state/tiffin for others.",
@@ -68,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, words: list[str]) -> int:
-    command = import_module(f"tiffin.cli.{name}")
+    command = import_module(f"tiffin.cli.{name.replace('-', '_')}")
     parser = argparse.ArgumentParser(prog=f"tiffin {name}", description=command.__doc__, allow_abbrev=False)
     parser.add_argument("--home", type=Path, metavar="DIR", help="the state folder of the cloud")
     command.arguments(parser)

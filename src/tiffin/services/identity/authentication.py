@@ -4,6 +4,7 @@ could matter has changed."""
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from tiffin.services.identity import claims as c
 from tiffin.services.identity.authorization import RoleName
 from tiffin.services.identity.claims import Claims
 from tiffin.services.identity.keys import InvalidToken, Keys
+from tiffin.services.identity.oauth_tables import AccessToken
 from tiffin.services.identity.passwords import Passwords
 from tiffin.services.identity.settings import IdentitySettings
 from tiffin.services.identity.tables import (
@@ -35,6 +37,8 @@ from tiffin.services.identity.tables import (
 )
 
 MOST_REMEMBERED = 2_000
+OTHERS_ONLY = frozenset({"identity"})
+"""A token that was drawn by an EC2 key's signature may ask nothing of identity itself, as upstream since 2026."""
 REFUSED = "The request you have made requires authentication."
 
 
@@ -52,6 +56,7 @@ class Meaning(msgspec.Struct, kw_only=True):
     credential: ApplicationCredential | None = None
     access_rules: list[dict[str, str]] | None = None
     trust: Trust | None = None
+    access_token: AccessToken | None = None
 
 
 def with_domain(session: Session, user_id: str) -> tuple[User, Project] | None:
@@ -122,6 +127,8 @@ def _scope_generation(meaning: Meaning) -> int:
 def _mean_project(session: Session, meaning: Meaning, project_id: str) -> None:
     meaning.project, meaning.project_domain = live_project(session, project_id)
     meaning.roles = authz.project_roles(session, meaning.user.id, meaning.project)
+    if meaning.claims.access_token_id:
+        _mean_access_token(session, meaning, project_id)
     id = meaning.claims.application_credential_id
     if not id:
         return
@@ -131,9 +138,21 @@ def _mean_project(session: Session, meaning: Meaning, project_id: str) -> None:
     lent = session.scalars(
         select(ApplicationCredentialRole.role_id).where(ApplicationCredentialRole.application_credential_id == id)
     ).all()
-    allowed = set(authz.expand(session, lent))
-    meaning.roles = [role for role in meaning.roles if role in allowed]
+    _lend(session, meaning, lent)
     meaning.access_rules = access_rules(session, id)
+
+
+def _mean_access_token(session: Session, meaning: Meaning, project_id: str) -> None:
+    lent = meaning.access_token = session.get(AccessToken, meaning.claims.access_token_id)
+    if lent is None or lent.user_id != meaning.user.id or lent.project_id != project_id:
+        raise Unauthorized(REFUSED)
+    _lend(session, meaning, lent.role_ids)
+
+
+def _lend(session: Session, meaning: Meaning, role_ids: Iterable[str]) -> None:
+    """Leave of the user's roles those that were lent."""
+    allowed = set(authz.expand(session, role_ids))
+    meaning.roles = [role for role in meaning.roles if role in allowed]
 
 
 def access_rules(session: Session, credential_id: str) -> list[dict[str, str]] | None:
@@ -186,6 +205,7 @@ def actor_of(meaning: Meaning) -> Actor:
         issued_at=meaning.claims.issued_at,
         expires_at=float(meaning.claims.expires_at),
         access_rules=_bounds(meaning),
+        closed_to=OTHERS_ONLY if "ec2credential" in meaning.claims.methods else frozenset(),
         token=_words(meaning),
     )
 
@@ -212,6 +232,8 @@ def _words(meaning: Meaning) -> dict[str, Any]:
             words["access_rules"] = meaning.access_rules
     if meaning.trust is not None:
         words["trust_id"] = meaning.trust.id
+    if meaning.access_token is not None:
+        words["access_token_id"] = meaning.access_token.id
     return words
 
 
@@ -225,13 +247,18 @@ class _Memory:
         self.catalog: list[Any] | None = None
 
 
+def secret_keys(keys: Keys) -> Keys:
+    """The keys of what must be read back. Not those of the tokens, which are dropped some time after a rotation; but they
+    open what the first release kept by them."""
+    return Keys(keys.folder / "secrets", older=keys)
+
+
 class Identity:
     """The part of a process that reads and writes tokens."""
 
     def __init__(self, keys: Keys, world: World, settings: IdentitySettings | None = None) -> None:
         self.keys, self.world, self.settings = keys, world, settings or IdentitySettings()
-        self.secrets = Keys(keys.folder / "secrets")
-        """Encrypts what must be read back. Not the tokens' keys: those are dropped some time after a rotation."""
+        self.secrets = secret_keys(keys)
         self.passwords = Passwords(world, self.settings)
         self._memory = _Memory((-1, frozenset()))
 
@@ -248,7 +275,8 @@ class Identity:
         if claims.kind == c.TRUST:
             return mean(session, claims, fresh=True)
         scopes = self._remembered(session).scopes
-        key = (claims.user_id, claims.user_generation, claims.kind, claims.scope_id, claims.application_credential_id)
+        lent = claims.application_credential_id or claims.access_token_id
+        key = (claims.user_id, claims.user_generation, claims.kind, claims.scope_id, lent)
         found = scopes.get(key)
         if found is None:
             found = scopes[key] = mean(session, claims, fresh=True)

@@ -7,8 +7,11 @@ from typing import Any
 
 import msgspec
 
-METHODS = ("password", "token", "application_credential", "external", "totp", "oauth1", "mapped")
-"""A token's methods are bits; the order must never change."""
+METHODS = ("password", "token", "application_credential", "external", "totp", "oauth1", "mapped", "ec2credential")
+"""A token's methods are bits; the order must never change, and what is new comes last."""
+
+PRIMARY = frozenset({"password", "token", "external", "totp", "mapped"})
+"""The methods by which a user proves who it is. By the others somebody acts for it who was lent a part of what it may."""
 
 UNSCOPED, PROJECT, DOMAIN, SYSTEM, TRUST = range(5)
 
@@ -26,6 +29,12 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     audit_ids: tuple[str, ...]
     user_generation: int = 0
     scope_generation: int = 0
+    access_token_id: str = ""  # of OAuth 1.0a
+
+    @property
+    def delegated(self) -> bool:
+        """Whether somebody bears it who was lent a part of what the user may, other than by a trust."""
+        return not self.methods or not PRIMARY.issuperset(self.methods)
 
 
 def _pack_id(id: str) -> bytes | str:
@@ -64,6 +73,7 @@ class _Packed(msgspec.Struct, array_like=True):
     audit_ids: list[bytes]
     user_generation: int
     scope_generation: int
+    access_token_id: Any = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -82,6 +92,7 @@ def pack(claims: Claims) -> bytes:
         audit_ids=[_audit_bytes(a) for a in claims.audit_ids],
         user_generation=claims.user_generation,
         scope_generation=claims.scope_generation,
+        access_token_id=_pack_id(claims.access_token_id),
     )
     return _encode(packed)
 
@@ -100,4 +111,5 @@ def unpack(raw: bytes) -> Claims:
         audit_ids=tuple(audit_id(a) for a in packed.audit_ids),
         user_generation=packed.user_generation,
         scope_generation=packed.scope_generation,
+        access_token_id=_unpack_id(packed.access_token_id),
     )

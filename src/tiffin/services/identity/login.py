@@ -14,6 +14,8 @@ from tiffin.services.identity import authorization as authz
 from tiffin.services.identity import claims as c
 from tiffin.services.identity.authentication import REFUSED, Identity, Meaning, alive
 from tiffin.services.identity.claims import Claims
+from tiffin.services.identity.oauth_login import find_access_token
+from tiffin.services.identity.oauth_tables import AccessToken
 from tiffin.services.identity.schemas import (
     AuthBody,
     CredentialProof,
@@ -35,6 +37,7 @@ class Proof(msgspec.Struct, kw_only=True):
     secret: str = ""
     settled: bool = False
     credential: ApplicationCredential | None = None
+    access_token: AccessToken | None = None
     parent: Claims | None = None
 
 
@@ -86,8 +89,8 @@ def _by_token(session: Session, body: AuthBody, identity: Identity) -> Proof:
         raise BadRequest("Expecting to find token in identity. The server could not comply with the request.")
     meaning = identity.meaning(session, body.identity.token.id)
     claims = meaning.claims
-    if claims.kind == c.TRUST or claims.application_credential_id:
-        raise Forbidden("A token of a trust or of an application credential cannot be exchanged for another token.")
+    if claims.kind == c.TRUST or claims.delegated:
+        raise Forbidden("A token that was lent cannot be exchanged for another token.")
     return Proof(
         method="token",
         user_id=claims.user_id,
@@ -122,7 +125,19 @@ def _find_credential(session: Session, ref: CredentialProof) -> ApplicationCrede
     )
 
 
-_METHODS = {"password": _by_password, "token": _by_token, "application_credential": _by_credential}
+def _by_oauth1(session: Session, body: AuthBody, identity: Identity) -> Proof:
+    if body.identity.signed is None:
+        raise BadRequest("Expecting to find a signed request.")
+    lent = find_access_token(session, identity, body.identity.signed)
+    return _of_user(session, session.get(User, lent.user_id), Proof(method="oauth1", settled=True, access_token=lent))
+
+
+_METHODS = {
+    "password": _by_password,
+    "token": _by_token,
+    "application_credential": _by_credential,
+    "oauth1": _by_oauth1,
+}
 
 
 def look(session: Session, body: AuthBody, identity: Identity) -> list[Proof]:
@@ -207,6 +222,7 @@ def grant(session: Session, proofs: list[Proof], body: AuthBody, identity: Ident
         user_generation=first.generation,
     )
     credential = next((p.credential for p in proofs if p.credential), None)
+    lent = next((p.access_token for p in proofs if p.access_token), None)
     parent = next((p.parent for p in proofs if p.parent), None)
     changes: dict[str, Any] = {}
     if parent is not None:
@@ -215,11 +231,13 @@ def grant(session: Session, proofs: list[Proof], body: AuthBody, identity: Ident
         if body.scope is not None and body.scope != "unscoped":
             raise Unauthorized("Application credentials cannot request a scope.")
         changes |= {"kind": c.PROJECT, "scope_id": credential.project_id, "application_credential_id": credential.id}
+    elif lent is not None:
+        changes |= {"kind": c.PROJECT, "scope_id": lent.project_id, "access_token_id": lent.id}
     else:
         changes["kind"], changes["scope_id"] = scope_of(session, body.scope, user)
     claims = msgspec.structs.replace(claims, **changes)
     _check_factors(user, claims.methods)
-    claims = msgspec.structs.replace(claims, expires_at=_expiry(session, claims, credential))
+    claims = msgspec.structs.replace(claims, expires_at=_expiry(session, claims, credential or lent))
     meaning = identity.deserve(session, claims)
     if meaning.trust is not None:
         _use_up(session, meaning.trust)
@@ -253,7 +271,7 @@ def _methods(proofs: list[Proof]) -> tuple[str, ...]:
     return tuple(m for m in c.METHODS if m in every)
 
 
-def _expiry(session: Session, claims: Claims, credential: ApplicationCredential | None) -> int:
+def _expiry(session: Session, claims: Claims, credential: ApplicationCredential | AccessToken | None) -> int:
     """A token never outlives the credential or the trust that it comes from."""
     limits: list[float] = [claims.expires_at]
     if credential is not None and credential.expires_at is not None:

@@ -74,6 +74,7 @@ class IdentityProof(Loose, kw_only=True):
     password: PasswordProof | None = None
     token: TokenProof | None = None
     application_credential: CredentialProof | None = None
+    signed: Any = msgspec.field(name=" signed", default=None)  # an `oauth.Signed`: in the request's header, not in its body
 
 
 class SystemRef(Loose, kw_only=True):

@@ -5,6 +5,21 @@ from __future__ import annotations
 import msgspec
 
 
+class CredentialSettings(msgspec.Struct, frozen=True):
+    """`[identity.credentials]`: keys of users and programs."""
+
+    user_limit: int = -1
+    """How many credentials (EC2 keys among them) a user may keep. Operators set it who let strangers in. -1: any number."""
+    application_limit: int = -1
+    """The same for application credentials."""
+    signature_seconds: float = 900.0
+    """How old a signed request to EC2 may be. Operators shorten it where signed requests may leak."""
+    request_token_seconds: int = 28800
+    """How long the user has to grant what an OAuth 1.0a consumer asked for. 0: for ever."""
+    access_token_seconds: int = 86400
+    """How long the consumer may use what was granted. Operators lengthen it for programs that nobody watches. 0: for ever."""
+
+
 class IdentitySettings(msgspec.Struct, frozen=True):
     token_seconds: int = 3600
     """How long a token is valid. Operators shorten it where tokens may leak, and lengthen it for long uploads."""
@@ -14,3 +29,4 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     """How long a process remembers that a password was right, so that the next login need not hash. 0: never."""
     keep_keys: int = 3
     """How many token keys stay after a rotation; tokens of an older key end with it."""
+    credentials: CredentialSettings = CredentialSettings()

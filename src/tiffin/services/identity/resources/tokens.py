@@ -9,7 +9,7 @@ from sqlalchemy import delete
 from tiffin.core.call import Call
 from tiffin.core.errors import NotFound, Unauthorized
 from tiffin.core.resource import Answer, Resource
-from tiffin.services.identity import catalog, login
+from tiffin.services.identity import catalog, login, oauth
 from tiffin.services.identity import claims as c
 from tiffin.services.identity.authentication import Identity, Meaning
 from tiffin.services.identity.authorization import touch
@@ -20,6 +20,8 @@ from tiffin.services.identity.tables import RevokedToken
 READ = "rule:admin_required or (role:reader and system_scope:all)"
 EXPIRED_WINDOW = 48 * 3600.0
 """Seconds after its end during which `allow_expired` still shows a token, for long-running work of other services."""
+
+ACCESS_RULES_VERSION = 1.0
 
 tokens = Resource("token", "tokens", "/v3/auth/tokens")
 
@@ -77,6 +79,9 @@ def _delegation(meaning: Meaning) -> dict[str, Any]:
             "trustor_user": {"id": trust.trustor_user_id},
             "trustee_user": {"id": trust.trustee_user_id},
         }
+    if meaning.access_token is not None:
+        lent = meaning.access_token
+        body["OS-OAUTH1"] = {"access_token_id": lent.id, "consumer_id": lent.consumer_id}
     return body
 
 
@@ -87,6 +92,8 @@ def _answer(call: Call, meaning: Meaning, token: str, status: int) -> Answer:
 @tokens.operation("POST", policy=None, auth=False, body=AuthBody, root="auth", transaction="none")
 def issue(call: Call, body: AuthBody) -> Answer:
     identity = call.part(Identity)
+    if "oauth1" in body.identity.methods:
+        body.identity.signed = oauth.read(call.request, f"{call.cloud_url}{call.request.path}")
     with call.read() as session:
         proofs = login.look(session, body, identity)
     login.settle(proofs, identity)
@@ -124,17 +131,33 @@ def _meaning(call: Call, *, expired: bool = False) -> Meaning:
     return meaning
 
 
+def _shown(call: Call) -> Meaning:
+    """... or when it is bound to access rules of which who asks knows nothing."""
+    meaning = _meaning(call, expired=(call.param("allow_expired") or "").lower() in ("1", "true", "yes"))
+    if meaning.access_rules is not None and not understands_access_rules(call):
+        raise NotFound("Could not recognize token.")
+    return meaning
+
+
+def understands_access_rules(call: Call) -> bool:
+    """Whether who asks promises to keep to the access rules that the answer will tell; else the token is not for it."""
+    try:
+        return float(call.request.get_header("OpenStack-Identity-Access-Rules") or 0) >= ACCESS_RULES_VERSION
+    except ValueError:
+        return False
+
+
 @tokens.operation(
-    "GET", policy=("identity:validate_token", f"{READ} or rule:service_role or rule:token_subject"), about=about
-)
+    "GET", policy=("identity:validate_token", f"{READ} or rule:service_role or rule:token_subject"), about=about,
+    unbound=True,
+)  # fmt: skip
 def validate(call: Call) -> Answer:
-    expired = (call.param("allow_expired") or "").lower() in ("1", "true", "yes")
-    return _answer(call, _meaning(call, expired=expired), _subject(call), 200)
+    return _answer(call, _shown(call), _subject(call), 200)
 
 
-@tokens.operation("HEAD", policy=("identity:check_token", f"{READ} or rule:token_subject"), about=about)
+@tokens.operation("HEAD", policy=("identity:check_token", f"{READ} or rule:token_subject"), about=about, unbound=True)
 def check(call: Call) -> Answer:
-    _meaning(call, expired=(call.param("allow_expired") or "").lower() in ("1", "true", "yes"))
+    _shown(call)
     return Answer(None, 200, {"X-Subject-Token": _subject(call), "Vary": "X-Auth-Token"})
 
 

@@ -14,8 +14,9 @@ from tiffin.core.resource import Answer, Page, Resource
 from tiffin.core.schema import Schema
 from tiffin.services.identity import targets
 from tiffin.services.identity.authorization import RoleName, project_roles, touch
+from tiffin.services.identity.delegation import refuse_restricted
 from tiffin.services.identity.filters import listing
-from tiffin.services.identity.resources.application_credentials import RoleRef, refuse_restricted
+from tiffin.services.identity.resources.application_credentials import RoleRef
 from tiffin.services.identity.resources.roles import view as role_view
 from tiffin.services.identity.rules import new_id, parse_time, time
 from tiffin.services.identity.schemas import IdText

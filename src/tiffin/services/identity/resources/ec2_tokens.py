@@ -1,0 +1,194 @@
+"""Tokens for requests that were signed by an EC2 key: a service that speaks EC2 or S3 sends what it got, and learns who it
+was. Only services may ask: who has seen a signed URL must not get a token by it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+from sqlalchemy.orm import Session
+
+from tiffin.core.call import Call
+from tiffin.core.errors import BadRequest, MethodNotAllowed, NotFound, Unauthorized
+from tiffin.core.resource import Answer, Resource
+from tiffin.services.identity import claims as c
+from tiffin.services.identity import signatures
+from tiffin.services.identity.authentication import REFUSED, Identity, alive
+from tiffin.services.identity.claims import Claims
+from tiffin.services.identity.oauth_tables import AccessToken
+from tiffin.services.identity.resources.tokens import view as token_view
+from tiffin.services.identity.rules import parse_time
+from tiffin.services.identity.schemas import LongString, Loose
+from tiffin.services.identity.tables import ApplicationCredential, Credential, Trust
+
+Words = Annotated[dict[Annotated[str, Meta(max_length=255)], LongString], Meta(max_length=512)]
+CHECK = "rule:service_or_admin"
+
+
+class SignedIn(Loose, kw_only=True):
+    access: LongString | None = None
+    signature: LongString | None = None
+    params: Words = msgspec.field(default_factory=dict)
+    headers: Words = msgspec.field(default_factory=dict)
+    verb: Annotated[str, Meta(max_length=16)] = ""
+    host: Annotated[str, Meta(max_length=1024)] = ""
+    path: LongString = ""
+    body_hash: Annotated[str, Meta(max_length=255)] = ""
+    token: LongString | None = None  # of S3: the string that was signed
+
+
+class Ec2Body(Loose, kw_only=True):
+    """Clients use any of the three names."""
+
+    credentials: SignedIn | None = None
+    credential: SignedIn | None = None
+    ec2_credentials: SignedIn | None = msgspec.field(name="ec2Credentials", default=None)
+
+
+ec2_tokens = Resource("ec2token", "ec2tokens", "/v3/ec2tokens")
+s3_tokens = Resource("s3token", "s3tokens", "/v3/s3tokens")
+
+
+@ec2_tokens.operation("POST", policy=("identity:ec2tokens_validate", CHECK), body=Ec2Body, root="", transaction="none")
+def authenticate_ec2(call: Call, body: Ec2Body) -> Answer:
+    answer, token = _answer(call, body, _check_ec2)
+    answer.headers = {"X-Subject-Token": token}
+    return answer
+
+
+@s3_tokens.operation("POST", policy=("identity:s3tokens_validate", CHECK), body=Ec2Body, root="", transaction="none")
+def authenticate_s3(call: Call, body: Ec2Body) -> Answer:
+    return _answer(call, body, _check_s3)[0]
+
+
+@ec2_tokens.operation("GET", policy=None, auth=False)
+@s3_tokens.operation("GET", policy=None, auth=False)
+def refuse(call: Call) -> None:
+    raise MethodNotAllowed("Send the signed request by POST.", headers={"Allow": "POST"})
+
+
+# --- the signature ------------------------------------------------------------------------------------------------------
+
+
+def _check_ec2(secret: str, given: SignedIn) -> None:
+    """Raises `Unauthorized` for a wrong signature. Some clients sign the host without its port."""
+    if not given.signature:
+        raise Unauthorized("EC2 signature not supplied.")
+    hosts = [given.host]
+    if ":" in given.host:
+        hosts.append(_without_port(given.host))
+    for host in hosts:
+        request = signatures.Signed(given.params, given.headers, given.verb, host, given.path, given.body_hash)
+        if signatures.fits(given.signature, signatures.ec2(secret, request)):
+            return
+    raise Unauthorized("Invalid EC2 signature.")
+
+
+def _without_port(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _check_s3(secret: str, given: SignedIn) -> None:
+    if not given.signature or given.token is None:
+        raise BadRequest("Expecting to find signature and token in credentials.")
+    if not signatures.fits(given.signature, signatures.s3(secret, given.token)):
+        raise Unauthorized("Credential signature mismatch.")
+
+
+def _check_time(call: Call, given: SignedIn) -> None:
+    """Raises `Unauthorized` for a request that was signed too long ago. One that does not say when was meant so."""
+    text = given.params.get("Timestamp") or given.headers.get("X-Amz-Date") or given.params.get("X-Amz-Date")
+    if not text:
+        return
+    try:
+        at = parse_time(text, "Timestamp")
+    except BadRequest as wrong:
+        raise Unauthorized(f"Credential timestamp is invalid: {wrong.message}") from None
+    if call.now > at + call.part(Identity).settings.credentials.signature_seconds:
+        raise Unauthorized("Credential is expired.")
+
+
+# --- the token -----------------------------------------------------------------------------------------------------------
+
+
+def _answer(call: Call, body: Ec2Body, check: Any) -> tuple[Answer, str]:
+    given = body.credentials or body.credential or body.ec2_credentials
+    if given is None:
+        raise BadRequest("The request must include a request body with credentials.")
+    if given.access is None:
+        raise Unauthorized("EC2 signature not supplied.")
+    with call.read() as session:
+        row = session.get(Credential, hashlib.sha256(given.access.encode()).hexdigest())
+        if row is None or row.type != "ec2" or row.project_id is None:
+            raise NotFound("EC2 access key not found.")
+        kept = msgspec.json.decode(call.cloud.secrets.decrypt(row.blob))
+        secret = kept.get("secret") if isinstance(kept, dict) else None
+        if not isinstance(secret, str):
+            raise Unauthorized("Invalid EC2 signature.")
+        check(secret, given)
+        claims = _claims(call, session, row)
+        _check_time(call, given)
+        claims = _lent(session, claims, row, kept)
+        if claims.expires_at <= call.now:
+            raise Unauthorized(REFUSED)
+        meaning = call.part(Identity).deserve(session, claims)
+        token = call.part(Identity).write(meaning.claims)
+        return Answer({"token": token_view(call, meaning)}, 200), token
+
+
+def _claims(call: Call, session: Session, row: Credential) -> Claims:
+    """Those of the key's owner in the key's project. Raises `Unauthorized` when the owner is disabled."""
+    user, domain = alive(session, row.user_id)
+    return Claims(
+        user_id=user.id,
+        methods=("ec2credential",),
+        kind=c.PROJECT,
+        scope_id=row.project_id or "",
+        issued_at=call.now,
+        expires_at=int(call.now) + call.part(Identity).settings.token_seconds,
+        audit_ids=(c.audit_id(call.cloud.world.random_bytes(16)),),
+        user_generation=user.generation + domain.generation,
+    )
+
+
+def _lent(session: Session, claims: Claims, row: Credential, kept: dict[str, Any]) -> Claims:
+    """The claims within what the key says that it was lent by: a trust, an application credential, an access token. Raises
+    `Unauthorized` when that is gone, or was never its owner's: a user may write any id into a key."""
+    trust_id, app_id, access_id = kept.get("trust_id"), kept.get("app_cred_id"), kept.get("access_token_id")
+    if trust_id:
+        return _by_trust(session, claims, session.get(Trust, str(trust_id)))
+    if app_id:
+        app = session.get(ApplicationCredential, str(app_id))
+        if app is None or (app.user_id, app.project_id) != (row.user_id, row.project_id):
+            raise Unauthorized("The EC2 key is not of the project of its application credential.")
+        return _until(msgspec.structs.replace(claims, application_credential_id=app.id), app.expires_at)
+    if access_id:
+        access = session.get(AccessToken, str(access_id))
+        if access is None or (access.user_id, access.project_id) != (row.user_id, row.project_id):
+            raise Unauthorized("The EC2 key is not of the project of its OAuth1 access token.")
+        return _until(msgspec.structs.replace(claims, access_token_id=access.id), access.expires_at)
+    return claims
+
+
+def _by_trust(session: Session, claims: Claims, trust: Trust | None) -> Claims:
+    """What the trustee has by the trust; the key's owner is the trustor where the trustee drew it in the trustor's name. A
+    trust whose uses are counted is for logins only."""
+    if trust is None or trust.remaining_uses is not None:
+        raise Unauthorized(REFUSED)
+    if claims.user_id != (trust.trustor_user_id if trust.impersonation else trust.trustee_user_id):
+        raise Unauthorized(REFUSED)
+    trustee, domain = alive(session, trust.trustee_user_id)
+    changes = {"user_id": trustee.id, "user_generation": trustee.generation + domain.generation}
+    lent = msgspec.structs.replace(claims, kind=c.TRUST, scope_id=trust.id, **changes)
+    return _until(lent, trust.expires_at)
+
+
+def _until(claims: Claims, end: float | None) -> Claims:
+    """A token never outlives what it comes from."""
+    return claims if end is None else msgspec.structs.replace(claims, expires_at=min(claims.expires_at, int(end)))
