@@ -14,7 +14,7 @@ from tiffin.core.policy import Target
 from tiffin.core.resource import Answer, Page, Resource
 from tiffin.core.schema import Schema
 from tiffin.core.sql import children
-from tiffin.services.identity import delegation, targets
+from tiffin.services.identity import lending, targets
 from tiffin.services.identity.authentication import Identity
 from tiffin.services.identity.authorization import project_roles, touch
 from tiffin.services.identity.filters import listing, narrow
@@ -134,8 +134,8 @@ def _secret(call: Call, body: ApplicationCredentialIn, **_: Any) -> tuple[str, s
     about=about, prepare=_secret,
 )  # fmt: skip
 def create(call: Call, user_id: str, body: ApplicationCredentialIn) -> Answer:
-    delegation.refuse_lent_otherwise(call)
-    delegation.refuse_restricted(call)
+    lending.refuse_lent_otherwise(call)
+    lending.refuse_restricted(call)
     project_id = call.actor.project_id
     if project_id is None:
         raise BadRequest("An application credential is for a project: the token must be scoped to one.")
@@ -208,7 +208,7 @@ def _role_id(call: Call, ref: RoleRef, mine: set[str]) -> str:
 
 @application_credentials.operation("GET", policy=("identity:list_application_credentials", READ), about=about)
 def index(call: Call, user_id: str) -> Page:
-    delegation.refuse_lent_otherwise(call)
+    lending.refuse_lent_otherwise(call)
     targets.needed(call, "user", user_id)
     statement = _everything.where(ApplicationCredential.user_id == user_id)
     statement = narrow(call, statement, {"name": ApplicationCredential.name})
@@ -219,7 +219,7 @@ def index(call: Call, user_id: str) -> Page:
     "GET", "/{id}", policy=("identity:get_application_credential", READ), about=_about_one
 )
 def show(call: Call, user_id: str, id: str) -> Any:
-    delegation.refuse_lent_otherwise(call)
+    lending.refuse_lent_otherwise(call)
     return _read(call, id)
 
 
@@ -228,8 +228,8 @@ def show(call: Call, user_id: str, id: str) -> Any:
     event="delete",
 )  # fmt: skip
 def delete(call: Call, user_id: str, id: str) -> None:
-    delegation.refuse_lent_otherwise(call)
-    delegation.refuse_restricted(call)
+    lending.refuse_lent_otherwise(call)
+    lending.refuse_restricted(call)
     row = call.subject.row["application_credential"]
     if row is None:
         raise NotFound(f"Could not find Application Credential: {id[:64]}.")

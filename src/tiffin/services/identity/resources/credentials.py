@@ -15,7 +15,7 @@ from tiffin.core.errors import BadRequest, Conflict, Forbidden
 from tiffin.core.policy import Target
 from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Keeping
-from tiffin.services.identity import delegation, targets
+from tiffin.services.identity import lending, targets
 from tiffin.services.identity.authentication import Identity
 from tiffin.services.identity.filters import listing, narrow
 from tiffin.services.identity.rules import new_id
@@ -93,7 +93,7 @@ def _about_new(call: Call, body: CredentialIn) -> Target:
 @credentials.operation("POST", policy=("identity:create_credential", WRITE), body=CredentialIn, about=_about_new,
                        event="create")  # fmt: skip
 def create(call: Call, body: CredentialIn) -> Credential:
-    delegation.refuse_lent(call, "Credentials")
+    lending.refuse_lent(call, "Credentials")
     user_id = _owner(call, body)
     refuse_more(call, user_id)
     if body.project_id is not None and call.db.get(Project, body.project_id) is None:
@@ -132,7 +132,7 @@ def _about_list(call: Call) -> Target:
 def index(call: Call) -> Page:
     """Those that the rule of a single one lets through; an operator's own rule may speak of whose they are only."""
     statement = select(*Credential.__table__.columns)
-    if delegation.is_lent(call.actor):
+    if lending.is_lent(call.actor):
         statement = statement.where(false())
     elif not call.allows("identity:get_credential", {}):
         statement = statement.where(Credential.user_id == call.actor.user_id)
@@ -141,7 +141,7 @@ def index(call: Call) -> Page:
 
 
 def _own(call: Call, id: str) -> Credential:
-    delegation.refuse_lent(call, "Credentials")
+    lending.refuse_lent(call, "Credentials")
     return targets.found(call, "credential", Credential, id)
 
 

@@ -12,7 +12,7 @@ from tiffin.core.errors import NotFound, Unauthorized
 from tiffin.core.policy import Target
 from tiffin.core.resource import Answer, Page, Resource
 from tiffin.core.schema import Schema
-from tiffin.services.identity import delegation, targets
+from tiffin.services.identity import lending, targets
 from tiffin.services.identity.resources.credentials import EC2, ec2_id, refuse_more
 from tiffin.services.identity.rules import new_id
 from tiffin.services.identity.schemas import IdText
@@ -59,7 +59,7 @@ def _about_key(call: Call, user_id: str, access: str) -> Target:
 
 
 def _found(call: Call, user_id: str, access: str) -> Credential:
-    delegation.refuse_lent(call, "EC2 credentials")
+    lending.refuse_lent(call, "EC2 credentials")
     row = call.subject.row
     if not isinstance(row, Credential) or row.user_id != user_id:
         raise NotFound(f"Could not find credential: {access[:64]}.")
@@ -72,7 +72,7 @@ def _found(call: Call, user_id: str, access: str) -> Credential:
     "POST", policy=("identity:ec2_create_credential", WRITE), body=Ec2CredentialIn, root="", about=_about_user
 )
 def create(call: Call, user_id: str, body: Ec2CredentialIn) -> Answer:
-    delegation.refuse_lent(call, "EC2 credentials")
+    lending.refuse_lent(call, "EC2 credentials")
     targets.needed(call, "user", user_id)
     project = call.db.get(Project, body.tenant_id)
     if project is None:
@@ -91,7 +91,7 @@ def create(call: Call, user_id: str, body: Ec2CredentialIn) -> Answer:
 
 @ec2_credentials.operation("GET", policy=("identity:ec2_list_credentials", LIST), about=_about_user)
 def index(call: Call, user_id: str) -> Page:
-    delegation.refuse_lent(call, "EC2 credentials")
+    lending.refuse_lent(call, "EC2 credentials")
     targets.needed(call, "user", user_id)
     rows = call.db.execute(
         select(*Credential.__table__.columns)

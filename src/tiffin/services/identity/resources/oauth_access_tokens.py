@@ -9,7 +9,7 @@ from sqlalchemy import select
 from tiffin.core.call import Call
 from tiffin.core.errors import Unauthorized
 from tiffin.core.resource import Page, Resource
-from tiffin.services.identity import delegation, targets
+from tiffin.services.identity import lending, targets
 from tiffin.services.identity.authorization import touch
 from tiffin.services.identity.filters import listing
 from tiffin.services.identity.oauth_tables import AccessToken
@@ -46,7 +46,7 @@ access_token_roles = Resource("role", "roles", f"{access_tokens.path}/{{id}}/rol
 
 
 def _found(call: Call, user_id: str, id: str) -> AccessToken:
-    delegation.refuse_lent(call, "Access tokens")
+    lending.refuse_lent(call, "Access tokens")
     row = call.db.get(AccessToken, id)
     if row is None or row.user_id != user_id:
         raise targets.missing("access token", id)
@@ -55,7 +55,7 @@ def _found(call: Call, user_id: str, id: str) -> AccessToken:
 
 @access_tokens.operation("GET", policy=("identity:list_access_tokens", ADMIN))
 def index(call: Call, user_id: str) -> Page:
-    delegation.refuse_lent(call, "Access tokens")
+    lending.refuse_lent(call, "Access tokens")
     columns = [c for c in AccessToken.__table__.columns if c.name != "secret"]
     return listing(call, select(*columns).where(AccessToken.user_id == user_id), AccessToken.id)
 

@@ -14,7 +14,7 @@ from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, MethodNotAllowed, Unauthorized
 from tiffin.core.resource import Answer, Resource
 from tiffin.core.schema import Schema
-from tiffin.services.identity import delegation, oauth, targets
+from tiffin.services.identity import lending, oauth, targets
 from tiffin.services.identity.authentication import Identity
 from tiffin.services.identity.authorization import project_roles
 from tiffin.services.identity.oauth_tables import AccessToken, Consumer, RequestToken
@@ -147,7 +147,7 @@ def refuse(call: Call) -> None:
 
 @grants_of_tokens.operation("PUT", policy=("identity:authorize_request_token", "rule:admin_required"), body=GrantIn, root="")
 def grant(call: Call, id: str, body: GrantIn) -> Answer:
-    delegation.refuse_lent(call, "Request tokens")
+    lending.refuse_lent(call, "Request tokens")
     row = _live(call, id)
     wanted = [_role(call, ref) for ref in body.roles]
     owned = {role.id for role in project_roles(call.db, call.actor.user_id, call.db.get_one(Project, row.project_id))}

@@ -14,7 +14,7 @@ from tiffin.core.resource import Answer, Page, Resource
 from tiffin.core.schema import Schema
 from tiffin.services.identity import targets
 from tiffin.services.identity.authorization import RoleName, project_roles, touch
-from tiffin.services.identity.delegation import refuse_restricted
+from tiffin.services.identity.lending import refuse_restricted
 from tiffin.services.identity.filters import listing
 from tiffin.services.identity.resources.application_credentials import RoleRef
 from tiffin.services.identity.resources.roles import view as role_view
