@@ -24,13 +24,13 @@ def credential_keys(settings: Settings) -> Renewed:
     keys = secret_keys(Keys(StateFolder(settings.home).keys))
     for ref in SERVICES:
         import_module(ref.module)  # so that their tables are known
-    keys.promote()
+    keys.repository.promote()
     database = database_of(settings)
     try:
         done = renew_all(database, keys)
     finally:
         database.close()
-    keys.drop(KEPT)
+    keys.repository.drop(KEPT)
     return done
 
 

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from tiffin.core.call import Call
 from tiffin.core.errors import NotFound, Unauthorized
-from tiffin.services.identity.authentication import Identity
-from tiffin.services.identity.oauth import Signed
+from tiffin.services.identity import oauth
 from tiffin.services.identity.oauth_tables import AccessToken, Consumer
 
 
-def find_access_token(session: Session, identity: Identity, signed: Signed) -> AccessToken:
+def find_access_token(session: Session, call: Call) -> AccessToken:
     """The access token that the request is signed with. Raises `Unauthorized` for a wrong signature and for one that has
     expired, `NotFound` for one that is gone, as upstream."""
+    signed = oauth.read(call.request, f"{call.cloud_url}{call.request.path}")  # clients sign without the query
     signed.need("oauth_token")
     row = session.get(AccessToken, signed.token_id)
     if row is None:
         raise NotFound(f"Could not find access token: {signed.token_id[:64]}.")
-    now = identity.world.clock()
-    if row.expires_at is not None and row.expires_at < now:
+    if row.expires_at is not None and row.expires_at < call.now:
         raise Unauthorized("Access token is expired")
-    signed.check(now)
+    signed.check(call.now)
     consumer = session.get(Consumer, signed.consumer_id)
     if consumer is None or consumer.id != row.consumer_id:
         raise Unauthorized("Could not validate the access token")
-    secrets = (identity.secrets.decrypt(kept).decode() for kept in (consumer.secret, row.secret))
+    secrets = (call.cloud.secrets.decrypt(kept).decode() for kept in (consumer.secret, row.secret))
     if not signed.is_signed_by(*secrets):
         raise Unauthorized("Could not validate the access token")
     return row
