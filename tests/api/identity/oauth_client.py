@@ -36,9 +36,16 @@ class Consumer:
         made = cloud.make("consumer", "/OS-OAUTH1/consumers", description="d")
         self.id, self.secret = made["id"], made["secret"]
 
+    def header(self, path: str, **more: Any) -> str:
+        return header(self.cloud, path, more.pop("key", self.id), more.pop("secret", self.secret), **more)
+
+    @staticmethod
+    def owner(token: dict[str, str]) -> dict[str, str]:
+        """What oauthlib calls the parts of a request token or an access token."""
+        return {"resource_owner_key": token["oauth_token"], "resource_owner_secret": token["oauth_token_secret"]}
+
     def post(self, path: str, json: Any = None, *, headers: dict[str, str] | None = None, **more: Any) -> Reply:
-        signed = header(self.cloud, path, more.pop("key", self.id), more.pop("secret", self.secret), **more)
-        given = {"Authorization": signed, **(headers or {})}
+        given = {"Authorization": self.header(path, **more), **(headers or {})}
         return self.cloud.ask("POST", f"/identity/v3{path}", token=None, json=json, **given)
 
     def ask_request_token(self, project: str | None = None, **more: Any) -> Reply:
@@ -55,8 +62,7 @@ class Consumer:
         return str(reply.json["token"]["oauth_verifier"])
 
     def ask_access_token(self, request: dict[str, str], verifier: str, **more: Any) -> Reply:
-        owner = {"resource_owner_key": request["oauth_token"], "resource_owner_secret": request["oauth_token_secret"]}
-        return self.post("/OS-OAUTH1/access_token", **{**owner, "verifier": verifier, **more})
+        return self.post("/OS-OAUTH1/access_token", **{**self.owner(request), "verifier": verifier, **more})
 
     def access_token(self, token: str, *roles: str) -> dict[str, str]:
         """What the bearer of `token` lends."""
@@ -64,8 +70,7 @@ class Consumer:
         return form(self.ask_access_token(request, self.authorize(request, token, *roles)))
 
     def login(self, access: dict[str, str], scope: Any = None, **more: Any) -> Reply:
-        owner = {"resource_owner_key": access["oauth_token"], "resource_owner_secret": access["oauth_token_secret"]}
         body: dict[str, Any] = {"identity": {"methods": ["oauth1"], "oauth1": {}}}
         if scope is not None:
             body["scope"] = scope
-        return self.post("/auth/tokens", {"auth": body}, **{**owner, **more})
+        return self.post("/auth/tokens", {"auth": body}, **{**self.owner(access), **more})

@@ -204,7 +204,7 @@ def test_it_is_for_other_services(cloud: IdentityCloud, service: str) -> None:
     ):  # fmt: skip
         assert cloud.do(method, path, token=token, X_Subject_Token=token).status == 403, path
     assert cloud.auth({"methods": ["token"], "token": {"id": token}}).status == 403
-    assert cloud.auth({"methods": ["ec2credential"]}).status == 401
+    assert cloud.auth({"methods": ["ec2credential"], "ec2credential": {}}).status == 401
 
 
 @pytest.mark.parametrize("cause", ["user", "project off", "project", "role", "key"])

@@ -3,7 +3,7 @@ was. Only services may ask: who has seen a signed URL must not get a token by it
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -12,13 +12,15 @@ from msgspec import Meta
 from sqlalchemy.orm import Session
 
 from tiffin.core.call import Call
-from tiffin.core.errors import BadRequest, MethodNotAllowed, NotFound, Unauthorized
+from tiffin.core.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound, Unauthorized
 from tiffin.core.resource import Answer, Resource
 from tiffin.services.identity import claims as c
-from tiffin.services.identity import signatures
+from tiffin.services.identity import outcomes, signatures
 from tiffin.services.identity.authentication import REFUSED, Identity, alive
 from tiffin.services.identity.claims import Claims
+from tiffin.services.identity.login import Proof
 from tiffin.services.identity.oauth_tables import AccessToken
+from tiffin.services.identity.resources.credentials import EC2, ec2_id
 from tiffin.services.identity.resources.tokens import view as token_view
 from tiffin.services.identity.rules import parse_time
 from tiffin.services.identity.schemas import LongString, Loose
@@ -117,29 +119,60 @@ def _check_time(call: Call, given: SignedIn) -> None:
 # --- the token -----------------------------------------------------------------------------------------------------------
 
 
-def _answer(call: Call, body: Ec2Body, check: Any) -> tuple[Answer, str]:
+class Key(msgspec.Struct):
+    """An EC2 key, and whose it is."""
+
+    row: Credential
+    kept: dict[str, Any]
+    proof: Proof
+
+    @property
+    def secret(self) -> str:
+        return str(self.kept["secret"])
+
+
+def _answer(call: Call, body: Ec2Body, check: Callable[[str, SignedIn], None]) -> tuple[Answer, str]:
     given = body.credentials or body.credential or body.ec2_credentials
     if given is None:
         raise BadRequest("The request must include a request body with credentials.")
     if given.access is None:
         raise Unauthorized("EC2 signature not supplied.")
     with call.read() as session:
-        row = session.get(Credential, hashlib.sha256(given.access.encode()).hexdigest())
-        if row is None or row.type != "ec2" or row.project_id is None:
-            raise NotFound("EC2 access key not found.")
-        kept = msgspec.json.decode(call.cloud.secrets.decrypt(row.blob))
-        secret = kept.get("secret") if isinstance(kept, dict) else None
-        if not isinstance(secret, str):
-            raise Unauthorized("Invalid EC2 signature.")
-        check(secret, given)
-        claims = _claims(call, session, row)
+        key = _find(call, session, given.access)
+    reason = outcomes.WRONG
+    try:
+        check(key.secret, given)
+        reason = outcomes.REFUSED
         _check_time(call, given)
-        claims = _lent(session, claims, row, kept)
-        if claims.expires_at <= call.now:
-            raise Unauthorized(REFUSED)
-        meaning = call.part(Identity).deserve(session, claims)
-        token = call.part(Identity).write(meaning.claims)
-        return Answer({"token": token_view(call, meaning)}, 200), token
+        with call.write() as session:
+            return _grant(call, session, key)
+    except (Unauthorized, Forbidden):
+        with call.write() as session:
+            outcomes.failed(session, call, key.proof.user, reason)
+        raise
+
+
+def _find(call: Call, session: Session, access: str) -> Key:
+    row = session.get(Credential, ec2_id(access))
+    if row is None or row.type != EC2 or row.project_id is None:
+        raise NotFound("EC2 access key not found.")
+    kept = msgspec.json.decode(call.cloud.secrets.decrypt(row.blob))
+    if not isinstance(kept.get("secret"), str):
+        raise Unauthorized("Invalid EC2 signature.")
+    proof = Proof(method="ec2credential", settled=True).about(call.part(Identity).user(session, row.user_id))
+    return Key(row, kept, proof)
+
+
+def _grant(call: Call, session: Session, key: Key) -> tuple[Answer, str]:
+    """Raises `Unauthorized` when the key's owner may not (any more)."""
+    identity = call.part(Identity)
+    claims = _lent(session, _claims(call, session, key.row), key.row, key.kept)
+    if claims.expires_at <= call.now:
+        raise Unauthorized(REFUSED)
+    meaning = identity.deserve(session, claims)
+    assert key.proof.user is not None
+    outcomes.succeeded(session, call, key.proof.user, [key.proof])
+    return Answer({"token": token_view(call, meaning)}, 200), identity.write(meaning.claims)
 
 
 def _claims(call: Call, session: Session, row: Credential) -> Claims:
