@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
+
+
+class PasswordSettings(msgspec.Struct, frozen=True):
+    """What is demanded of passwords. Set by operators who must comply with rules such as PCI DSS. Names and defaults are
+    those of upstream's [security_compliance]; everybody may read these two."""
+
+    password_regex: Annotated[str, Meta(max_length=1000)] = ""
+    """What the beginning of a new password must match, as Python's `re` reads it."""
+    password_regex_description: Annotated[str, Meta(max_length=1000)] = ""
+    """The same in words, for the user whose password was refused."""
 
 
 class CredentialSettings(msgspec.Struct, frozen=True):
@@ -38,4 +51,7 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     trust_remote_user: bool = False
     """Whether REMOTE_USER (and REMOTE_DOMAIN, a domain's name) of the WSGI environment logs that user in. Only for who
     runs the application in a WSGI server that authenticates by itself; no header of a client ever counts."""
+    passwords: PasswordSettings = PasswordSettings()
+    """The table [identity.passwords]."""
     credentials: CredentialSettings = CredentialSettings()
+    """The table [identity.credentials]."""

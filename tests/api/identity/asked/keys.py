@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 from typing import Any
 
@@ -14,6 +16,7 @@ APPS = "/v3/users/{owner}/application_credentials"
 RULES = "/v3/users/{owner}/access_rules"
 REQUEST = {"host": "h", "verb": "GET", "path": "/", "params": {"SignatureVersion": "2"}}
 SIGNED = {**REQUEST, "access": "{ec2_access}", "signature": "{ec2_signature}"}
+SIGNED_TO_S3 = {"access": "{ec2_access}", "token": "", "signature": "{s3_signature}"}
 SCOPED = "admin manager member reader service other"
 
 
@@ -64,6 +67,11 @@ def _ec2_signature(scene: Scene) -> str:
     return str(Ec2Signer(scene.key["secret"]).generate(request))  # type: ignore[attr-defined]
 
 
+@thing("s3_signature")
+def _s3_signature(scene: Scene) -> str:
+    return base64.b64encode(hmac.digest(scene.key["secret"].encode(), b"", "sha1")).decode()  # type: ignore[attr-defined]
+
+
 @thing("app")
 def _app(scene: Scene) -> str:
     rule = {"service": "compute", "method": "GET", "path": "/v2.1/servers"}
@@ -110,7 +118,7 @@ ROWS = [
     Row("POST", "/v3/ec2tokens", f"{ADMINS} service", {"credentials": SIGNED}),
     Row("GET", "/v3/ec2tokens", "", refused=(405,)),
     Row("GET", "/v3/s3tokens", "", refused=(405,)),
-    Row("POST", "/v3/s3tokens", f"{ADMINS} service", {"credentials": {"access": "{ec2_access}", "token": "", "signature": "{s3_signature}"}}),
+    Row("POST", "/v3/s3tokens", f"{ADMINS} service", {"credentials": SIGNED_TO_S3}),
     Row("POST", APPS, "", {"application_credential": {"name": "{name}"}}),
     Row("POST", _of("{me}", APPS), SCOPED, {"application_credential": {"name": "{name}"}}, refused=(400,), route=APPS),
     Row("GET", APPS, READERS),
@@ -122,11 +130,3 @@ ROWS = [
     Row("GET", f"{RULES}/{{used_rule}}", "system_admin system_member system_reader"),
     Row("DELETE", f"{RULES}/{{rule}}", "system_admin"),
 ]  # fmt: skip
-
-
-@thing("s3_signature")
-def _s3_signature(scene: Scene) -> str:
-    import base64
-    import hmac
-
-    return base64.b64encode(hmac.digest(scene.key["secret"].encode(), b"", "sha1")).decode()  # type: ignore[attr-defined]

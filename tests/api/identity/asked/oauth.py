@@ -53,6 +53,11 @@ def _lender(scene: Scene) -> str:
     return scene.user_ids["admin"]
 
 
+@thing("reader")
+def _reader(scene: Scene) -> str:
+    return scene.cloud.role("reader")
+
+
 ROWS = [
     Row("POST", CONSUMERS, ADMINS, {"consumer": {"description": "d"}}),
     Row("GET", CONSUMERS, READERS),
@@ -74,8 +79,3 @@ ROWS = [
     *(Row(method, "/v3/OS-OAUTH2/token", "", **OF_NOBODY) for method in ("GET", "PUT", "PATCH", "DELETE")),
     Row("POST", "/v3/OS-OAUTH2/token", "", refused=(400,)),
 ]  # fmt: skip
-
-
-@thing("reader")
-def _reader(scene: Scene) -> str:
-    return scene.cloud.role("reader")
