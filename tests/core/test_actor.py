@@ -19,7 +19,8 @@ from tiffin.core.actor import LONGEST_PATH, AccessRule
     ("/v2.1/{kind}/detail", "/v2.1/servers/detail", True), ("/v2.1/{kind}/detail", "/v2.1/servers/x/detail", False),
     ("/v2.1/(a|b)", "/v2.1/a", False), ("/v2.1/servers/**", "/v2.1/servers", False),
     ("/v2.1/servers/**", "/v2.1/servers/", True), ("/v1/**/data", "/v1/data", False), ("/v1/**/data", "/v1/a/b/data", True),
-    ("/v1/*-{x}.tar", "/v1/a-b.tar", True), ("/v1/*-{x}.tar", "/v1/-b.tar", False), ("/***", "/", False), ("/***", "/a", True)])  # fmt: skip
+    ("/v1/*-{x}.tar", "/v1/a-b.tar", True), ("/v1/*-{x}.tar", "/v1/-b.tar", False),
+    ("/***", "/", False), ("/***", "/a", True)])  # fmt: skip
 def test_paths(rule: str, path: str, allowed: bool) -> None:
     assert AccessRule("compute", "GET", rule).allows("compute", "GET", path) is allowed
     assert not AccessRule("compute", "GET", rule).allows("compute", "POST", path)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound, Unauthorized
+from tiffin.core.policy import Target
 from tiffin.core.resource import Answer, Resource
 from tiffin.services.identity import claims as c
 from tiffin.services.identity import outcomes, signatures
@@ -49,19 +50,52 @@ class Ec2Body(Loose, kw_only=True):
     credential: SignedIn | None = None
     ec2_credentials: SignedIn | None = msgspec.field(name="ec2Credentials", default=None)
 
+    @property
+    def given(self) -> SignedIn | None:
+        return self.credentials or self.credential or self.ec2_credentials
+
+
+class Key(msgspec.Struct):
+    """An EC2 key, and whose it is."""
+
+    row: Credential
+    kept: dict[str, Any]
+    proof: Proof
+
+    @property
+    def secret(self) -> str:
+        """Raises `Unauthorized` where a user has written a key without any."""
+        found = self.kept.get("secret")
+        if not isinstance(found, str):
+            raise Unauthorized("Invalid EC2 signature.")
+        return found
+
+
+def _about(call: Call, body: Ec2Body) -> Target:
+    """The key, which is nobody's affair: only services may ask."""
+    given = body.given
+    row = call.db.get(Credential, ec2_id(given.access)) if given is not None and given.access is not None else None
+    if row is None or row.type != EC2 or row.project_id is None:
+        return Target(None)
+    who = call.part(Identity).user(call.db, row.user_id)
+    kept = msgspec.json.decode(call.cloud.secrets.decrypt(row.blob))
+    return Target(Key(row, kept, Proof(method="ec2credential", settled=True).about(who)))
+
 
 ec2_tokens = Resource("ec2token", "ec2tokens", "/v3/ec2tokens")
 s3_tokens = Resource("s3token", "s3tokens", "/v3/s3tokens")
 
 
-@ec2_tokens.operation("POST", policy=("identity:ec2tokens_validate", CHECK), body=Ec2Body, root="", transaction="none")
+@ec2_tokens.operation("POST", policy=("identity:ec2tokens_validate", CHECK), body=Ec2Body, root="", about=_about,
+                      transaction="none")  # fmt: skip
 def authenticate_ec2(call: Call, body: Ec2Body) -> Answer:
     answer, token = _answer(call, body, _check_ec2)
     answer.headers = {"X-Subject-Token": token}
     return answer
 
 
-@s3_tokens.operation("POST", policy=("identity:s3tokens_validate", CHECK), body=Ec2Body, root="", transaction="none")
+@s3_tokens.operation("POST", policy=("identity:s3tokens_validate", CHECK), body=Ec2Body, root="", about=_about,
+                     transaction="none")  # fmt: skip
 def authenticate_s3(call: Call, body: Ec2Body) -> Answer:
     return _answer(call, body, _check_s3)[0]
 
@@ -75,7 +109,7 @@ def refuse(call: Call) -> None:
 # --- the signature ------------------------------------------------------------------------------------------------------
 
 
-def _check_ec2(secret: str, given: SignedIn) -> None:
+def _check_ec2(key: Key, given: SignedIn) -> None:
     """Raises `Unauthorized` for a wrong signature. Some clients sign the host without its port."""
     if not given.signature:
         raise Unauthorized("EC2 signature not supplied.")
@@ -84,7 +118,7 @@ def _check_ec2(secret: str, given: SignedIn) -> None:
         hosts.append(_without_port(given.host))
     for host in hosts:
         request = signatures.Signed(given.params, given.headers, given.verb, host, given.path, given.body_hash)
-        if signatures.fits(given.signature, signatures.ec2(secret, request)):
+        if signatures.fits(given.signature, signatures.ec2(key.secret, request)):
             return
     raise Unauthorized("Invalid EC2 signature.")
 
@@ -96,10 +130,10 @@ def _without_port(host: str) -> str:
         return ""
 
 
-def _check_s3(secret: str, given: SignedIn) -> None:
+def _check_s3(key: Key, given: SignedIn) -> None:
     if not given.signature or given.token is None:
         raise BadRequest("Expecting to find signature and token in credentials.")
-    if not signatures.fits(given.signature, signatures.s3(secret, given.token)):
+    if not signatures.fits(given.signature, signatures.s3(key.secret, given.token)):
         raise Unauthorized("Credential signature mismatch.")
 
 
@@ -119,29 +153,17 @@ def _check_time(call: Call, given: SignedIn) -> None:
 # --- the token -----------------------------------------------------------------------------------------------------------
 
 
-class Key(msgspec.Struct):
-    """An EC2 key, and whose it is."""
-
-    row: Credential
-    kept: dict[str, Any]
-    proof: Proof
-
-    @property
-    def secret(self) -> str:
-        return str(self.kept["secret"])
-
-
-def _answer(call: Call, body: Ec2Body, check: Callable[[str, SignedIn], None]) -> tuple[Answer, str]:
-    given = body.credentials or body.credential or body.ec2_credentials
+def _answer(call: Call, body: Ec2Body, check: Callable[[Key, SignedIn], None]) -> tuple[Answer, str]:
+    given, key = body.given, call.subject.row
     if given is None:
         raise BadRequest("The request must include a request body with credentials.")
     if given.access is None:
         raise Unauthorized("EC2 signature not supplied.")
-    with call.read() as session:
-        key = _find(call, session, given.access)
+    if not isinstance(key, Key):
+        raise NotFound("EC2 access key not found.")
     reason = outcomes.WRONG
     try:
-        check(key.secret, given)
+        check(key, given)
         reason = outcomes.REFUSED
         _check_time(call, given)
         with call.write() as session:
@@ -152,41 +174,31 @@ def _answer(call: Call, body: Ec2Body, check: Callable[[str, SignedIn], None]) -
         raise
 
 
-def _find(call: Call, session: Session, access: str) -> Key:
-    row = session.get(Credential, ec2_id(access))
-    if row is None or row.type != EC2 or row.project_id is None:
-        raise NotFound("EC2 access key not found.")
-    kept = msgspec.json.decode(call.cloud.secrets.decrypt(row.blob))
-    if not isinstance(kept.get("secret"), str):
-        raise Unauthorized("Invalid EC2 signature.")
-    proof = Proof(method="ec2credential", settled=True).about(call.part(Identity).user(session, row.user_id))
-    return Key(row, kept, proof)
-
-
 def _grant(call: Call, session: Session, key: Key) -> tuple[Answer, str]:
     """Raises `Unauthorized` when the key's owner may not (any more)."""
     identity = call.part(Identity)
-    claims = _lent(session, _claims(call, session, key.row), key.row, key.kept)
+    user = key.proof.user
+    if user is None or not key.proof.may_log_in:
+        raise Unauthorized(REFUSED)
+    claims = _lent(session, _claims(call, key), key.row, key.kept)
     if claims.expires_at <= call.now:
         raise Unauthorized(REFUSED)
     meaning = identity.deserve(session, claims)
-    assert key.proof.user is not None
-    outcomes.succeeded(session, call, key.proof.user, [key.proof])
+    outcomes.succeeded(session, call, user, [key.proof])
     return Answer({"token": token_view(call, meaning)}, 200), identity.write(meaning.claims)
 
 
-def _claims(call: Call, session: Session, row: Credential) -> Claims:
-    """Those of the key's owner in the key's project. Raises `Unauthorized` when the owner is disabled."""
-    user, domain = alive(session, row.user_id)
+def _claims(call: Call, key: Key) -> Claims:
+    """Those of the key's owner in the key's project."""
     return Claims(
-        user_id=user.id,
+        user_id=key.row.user_id,
         methods=("ec2credential",),
         kind=c.PROJECT,
-        scope_id=row.project_id or "",
+        scope_id=key.row.project_id or "",
         issued_at=call.now,
         expires_at=int(call.now) + call.part(Identity).settings.token_seconds,
         audit_ids=(c.audit_id(call.cloud.world.random_bytes(16)),),
-        user_generation=user.generation + domain.generation,
+        user_generation=key.proof.generation,
     )
 
 
