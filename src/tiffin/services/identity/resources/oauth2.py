@@ -15,8 +15,8 @@ oauth2 = Resource("oauth2_token", "oauth2_tokens", "/v3/OS-OAUTH2/token")
 
 def _refusal(call: Call, status: int, error: str, why: str) -> Answer:
     """The error body that RFC 6749 describes in section 5.2."""
-    headers = {"WWW-Authenticate": f'Keystone uri="{call.base_url}"'} if status == 401 else {}
-    return Answer({"error": error, "error_description": why}, status, headers)
+    headers = {401: {"WWW-Authenticate": f'Keystone uri="{call.base_url}"'}, 405: {"Allow": "POST"}}
+    return Answer({"error": error, "error_description": why}, status, headers.get(status, {}))
 
 
 def _form(call: Call) -> dict[str, list[str]]:
