@@ -23,6 +23,7 @@ COMMANDS = {
     "ssh": "log in to a guest",
     "image": "build a guest image: tiny or debian",
     "credential-keys": "rotate: encrypt stored secrets by a new key",
+    "token-keys": "show or rotate the keys of tokens",
     "test": "run the tests",
     "bench": "measure",
 }

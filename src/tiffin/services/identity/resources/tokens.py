@@ -129,9 +129,9 @@ def _grant(call: Call, body: AuthBody, proofs: list[Proof]) -> Answer:
 
 
 def _refused(call: Call, proofs: list[Proof], reason: str) -> None:
-    """What a refusal leaves behind. A passcode that was right must not be heard and used by another."""
+    """What a refusal leaves behind. A passcode that was right, beside whatever else was asked, is used up."""
     with call.write() as session:
-        for proof in proofs:
+        for proof in proofs if all(p.settled for p in proofs) else ():
             with contextlib.suppress(Refused):
                 granting.use_up(session, call, proof)
         outcomes.failed(session, call, login.claimed(proofs), reason)
@@ -152,7 +152,8 @@ def _receipt(call: Call, proof: Proof, methods: tuple[str, ...]) -> Answer:
 
 def _subject(call: Call) -> Meaning:
     """What the subject token means. Raises `NotFound` when it is not valid (any more)."""
-    token, expired = call.request.get_header("X-Subject-Token"), _truth(call.param("allow_expired"))
+    token = call.request.get_header("X-Subject-Token")
+    expired = call.request.method != "DELETE" and _truth(call.param("allow_expired"))
     if not token or len(token) > MOST_TOKEN:
         raise NotFound("No token in the request." if not token else "Could not recognize token.")
     try:
