@@ -10,6 +10,13 @@ down_revision = '0001'
 
 
 def upgrade() -> None:
+    op.create_table('identity_consumer',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('description', sa.Text(), nullable=True),
+    sa.Column('secret', sa.LargeBinary(), nullable=False),
+    sa.Column('extra', sa.JSON(), nullable=False),
+    sa.PrimaryKeyConstraint('id')
+    )
     op.create_table('identity_endpoint_group',
     sa.Column('id', sa.String(length=64), nullable=False),
     sa.Column('name', sa.String(length=255), nullable=False),
@@ -69,8 +76,8 @@ def upgrade() -> None:
 
     op.create_table('identity_revoked_token',
     sa.Column('audit_id', sa.String(length=64), nullable=False),
-    sa.Column('cascade', sa.Boolean(), nullable=False),
-    sa.Column('revoked_at', sa.Float(precision=53), nullable=False),
+    sa.Column('cascade', sa.Boolean(), server_default=sa.text('1'), nullable=False),
+    sa.Column('revoked_at', sa.Float(precision=53), server_default='0', nullable=False),
     sa.Column('expires_at', sa.Float(precision=53), nullable=False),
     sa.PrimaryKeyConstraint('audit_id')
     )
@@ -221,6 +228,23 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id'),
     sa.UniqueConstraint('user_id', 'service', 'path', 'method')
     )
+    op.create_table('identity_access_token',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('consumer_id', sa.String(length=64), nullable=False),
+    sa.Column('user_id', sa.String(length=64), nullable=False),
+    sa.Column('project_id', sa.String(length=64), nullable=False),
+    sa.Column('secret', sa.LargeBinary(), nullable=False),
+    sa.Column('expires_at', sa.Float(precision=53), nullable=True),
+    sa.Column('role_ids', sa.JSON(), nullable=False),
+    sa.ForeignKeyConstraint(['consumer_id'], ['identity_consumer.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['project_id'], ['identity_project.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['user_id'], ['identity_user.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id')
+    )
+    with op.batch_alter_table('identity_access_token', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_access_token_consumer_id'), ['consumer_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_identity_access_token_user_id'), ['user_id'], unique=False)
+
     op.create_table('identity_application_credential',
     sa.Column('id', sa.String(length=64), nullable=False),
     sa.Column('user_id', sa.String(length=64), nullable=False),
@@ -353,6 +377,24 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('identity_remote_id', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_identity_remote_id_idp_id'), ['idp_id'], unique=False)
+
+    op.create_table('identity_request_token',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('consumer_id', sa.String(length=64), nullable=False),
+    sa.Column('project_id', sa.String(length=64), nullable=False),
+    sa.Column('secret', sa.LargeBinary(), nullable=False),
+    sa.Column('expires_at', sa.Float(precision=53), nullable=True),
+    sa.Column('user_id', sa.String(length=64), nullable=True),
+    sa.Column('verifier', sa.LargeBinary(), nullable=True),
+    sa.Column('role_ids', sa.JSON(), nullable=False),
+    sa.ForeignKeyConstraint(['consumer_id'], ['identity_consumer.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['project_id'], ['identity_project.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['user_id'], ['identity_user.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id')
+    )
+    with op.batch_alter_table('identity_request_token', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_request_token_consumer_id'), ['consumer_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_identity_request_token_expires_at'), ['expires_at'], unique=False)
 
     op.create_table('identity_trust',
     sa.Column('id', sa.String(length=64), nullable=False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tiffin.services.identity.authentication import Identity
+from tiffin.services.identity.authentication import Identity, secret_keys
 from tiffin.services.identity.bootstrap import (
     CLOUD,
     BootstrapOptions,
@@ -33,6 +33,7 @@ __all__ = [
     "ensure_role_on_project",
     "ensure_user",
     "project_exists",
+    "secret_keys",
 ]
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tiffin.core.tables import SECRET, Big, Id, LongText, Name, Table, Time
+from tiffin.core.tables import ENCRYPTED, SECRET, Big, Id, LongText, Name, Table, Time
 
 
 def _owned(table: str, **more: Any) -> Any:
@@ -132,8 +132,8 @@ class RevokedToken(Table):
 
     __tablename__ = "identity_revoked_token"
     audit_id: Mapped[Id] = mapped_column(primary_key=True)
-    cascade: Mapped[bool]
-    revoked_at: Mapped[Time]
+    cascade: Mapped[bool] = mapped_column(default=True, server_default=true())
+    revoked_at: Mapped[Time] = mapped_column(default=0.0, server_default="0")
     expires_at: Mapped[Time] = mapped_column(index=True)  # some time from then on the row is of no use
 
 
@@ -205,7 +205,7 @@ class Credential(Table):
     user_id: Mapped[Id] = _owned("identity_user", index=True)
     project_id: Mapped[Id | None] = _owned("identity_project")
     type: Mapped[Name]
-    blob: Mapped[bytes] = mapped_column(LargeBinary, info=SECRET)
+    blob: Mapped[bytes] = mapped_column(LargeBinary, info=ENCRYPTED)
     extra: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 

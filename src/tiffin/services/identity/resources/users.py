@@ -17,6 +17,7 @@ from tiffin.services.identity import targets
 from tiffin.services.identity.authentication import REFUSED, Identity
 from tiffin.services.identity.authorization import touch
 from tiffin.services.identity.filters import listing, narrow
+from tiffin.services.identity.lending import forget_of_user
 from tiffin.services.identity.rules import new_id, time
 from tiffin.services.identity.schemas import AnyText, Flag, IdText, NameText, Options, Password, truth
 from tiffin.services.identity.tables import User
@@ -206,6 +207,7 @@ def _update(call: Call, row: User, body: UserUpdate) -> None:
     enabled = truth(body.enabled, row.enabled)
     if row.enabled and not enabled:
         row.generation += 1
+        forget_of_user(call.db, row.id)
     row.enabled = enabled
     row.options = _options(row.options, body.options)
     targets.keep_extra(row, _extra(body.extra), "user")
