@@ -108,8 +108,8 @@ def test_what_is_disabled_is_not_in_the_catalogue(cloud: IdentityCloud) -> None:
 def test_a_catalogue_may_be_empty_where_nothing_was_chosen(cloud: IdentityCloud) -> None:
     none = ShareSettings(all_endpoints_without_filter=False)
     cloud.identity.settings = msgspec.structs.replace(cloud.identity.settings, shares=none)
-    assert cloud.do("GET", "/auth/catalog").json["catalog"] == []
     one = endpoint(cloud, service(cloud))
+    assert cloud.do("GET", "/auth/catalog").json["catalog"] == []
     project = cloud.do("GET", "/projects?name=admin").json["projects"][0]["id"]
     assert cloud.do("PUT", f"/OS-EP-FILTER/projects/{project}/endpoints/{one['id']}").status == 204
     (only,) = cloud.do("GET", "/auth/catalog").json["catalog"]
