@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from tiffin.core.call import Call
+from tiffin.core.errors import Forbidden
 from tiffin.core.policy import Target
 from tiffin.core.resource import Answer, Page, Resource
 from tiffin.services.identity import targets
@@ -30,6 +31,8 @@ user_projects = Resource("project", "projects", "/v3/users/{id}/projects", proje
 
 @auth.operation("GET", "/catalog", policy=("identity:get_auth_catalog", ""))
 def show_catalog(call: Call) -> Answer:
+    if call.actor.project_id is None:
+        raise Forbidden("A project-scoped token is required to produce a service catalog.")
     found = call.part(Identity).shown_catalog(call.db, call.actor.project_id, call.actor.user_id)
     return Answer({"catalog": found, "links": {"self": f"{call.base_url}/v3/auth/catalog"}})
 
