@@ -108,7 +108,7 @@ def test_what_is_disabled_is_not_in_the_catalogue(cloud: IdentityCloud) -> None:
 def test_a_catalogue_may_be_empty_where_nothing_was_chosen(cloud: IdentityCloud) -> None:
     none = ShareSettings(all_endpoints_without_filter=False)
     cloud.identity.settings = msgspec.structs.replace(cloud.identity.settings, shares=none)
-    one = endpoint(cloud, service(cloud))
+    one = endpoint(cloud, service(cloud))  # also lets the process forget what it knew under another setting
     assert cloud.do("GET", "/auth/catalog").json["catalog"] == []
     project = cloud.do("GET", "/projects?name=admin").json["projects"][0]["id"]
     assert cloud.do("PUT", f"/OS-EP-FILTER/projects/{project}/endpoints/{one['id']}").status == 204
