@@ -16,11 +16,11 @@ from tiffin.core.database import Database
 from tiffin.core.driver import Refused
 from tiffin.core.engine import Engine
 from tiffin.core.migrate import migrate
-from tiffin.core.settings import Settings
+from tiffin.core.settings import Settings, of_services
 from tiffin.core.state_folder import StateFolder
 from tiffin.core.world import World
 from tiffin.services.compute.drivers.base import Hosts, Hypervisor
-from tiffin.services.identity.public import Identity, Keys
+from tiffin.services.identity.public import Identity, IdentitySettings, Keys
 from tiffin.services.image.drivers.base import ImageStore
 from tiffin.services.network.drivers.base import HostNetwork, MetadataListener, NetworkBackend
 
@@ -31,6 +31,9 @@ SERVICES = (
     ServiceRef("compute", "/compute", "tiffin.services.compute.service"),
     ServiceRef("network", "/network", "tiffin.services.network.service"),
 )
+
+SETTINGS = {"identity": IdentitySettings}
+"""The tables of tiffin.toml that services read."""
 
 Tell = Callable[[str], None]
 """Says to people what is being done now."""
@@ -71,13 +74,13 @@ class LocalHosts:
 def compose(settings: Settings, tell: Tell = lambda step: None, world: World | None = None) -> Composition:
     """Put a cloud together from its settings. Opens the database and brings it up to date; starts nothing."""
     world = world or World()
-    home = settings.home
+    home, own = settings.home, of_services(settings, SETTINGS)
     tell("opening the database")
     # the hosts of a simulated cloud do not outlive its process: there is nothing to agree with after a power cut
     database = Database(settings.database or f"sqlite:///{home / 'tiffin.db'}", durable=not settings.simulated)
     migrate(database)
     keys = Keys(home / "keys")
-    identity = Identity(keys, world)
+    identity = Identity(keys, world, own["identity"])
     cloud = Cloud(
         database,
         world,

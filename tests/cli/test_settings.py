@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiffin.core.settings import Settings, SettingsError, change, load, save
+from tiffin.core.settings import Settings, SettingsError, change, load, of_services, save
+from tiffin.main import SETTINGS
+from tiffin.services.identity.settings import IdentitySettings, PasswordSettings
 
 
 def test_a_new_home_has_the_defaults(tmp_path: Path) -> None:
@@ -46,7 +48,7 @@ def test_every_setting_says_in_the_file_who_sets_it(tmp_path: Path) -> None:
     save(Settings(home=tmp_path))
     text = (tmp_path / "tiffin.toml").read_text()
     blocks = text.split("\n\n")[1:]
-    assert len(blocks) == len(msgspec.structs.fields(Settings)) - 1  # all but the home
+    assert len(blocks) == len(msgspec.structs.fields(Settings)) - 2  # all but the home and the services' tables
     assert len(msgspec.structs.fields(Settings)) <= 10
     for block in blocks:
         assert "Set by" in re.sub(r"\n# ", " ", block), block
@@ -76,6 +78,7 @@ def test_the_file_is_private(tmp_path: Path) -> None:
         ("colour = 1", "colour"),
         ('home = "/"', "home"),
         ("listen", "TOML"),
+        ("services = 1", "services"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, line: str, words: str) -> None:
@@ -103,3 +106,47 @@ def test_clouds_in_different_homes_have_different_tags() -> None:
     assert re.fullmatch("tf-[0-9a-f]{8}", one.tag)
     assert one.tag != other.tag
     assert one.tag == Settings(home=Path("/a"), listen="127.0.0.1:1").tag
+
+
+TABLES = """
+hosts = 2
+[identity]
+token_seconds = 60
+[identity.passwords]
+password_regex = '^[a-z]\\d"{3}'
+lockout_failure_attempts = 3
+"""
+
+
+def test_services_have_tables_of_their_own(tmp_path: Path) -> None:
+    assert of_services(load(tmp_path), SETTINGS)["identity"].token_seconds == 3600
+    (tmp_path / "tiffin.toml").write_text(TABLES)
+    for _ in range(2):
+        settings = load(tmp_path)
+        identity = of_services(settings, SETTINGS)["identity"]
+        assert (settings.hosts, identity.token_seconds, identity.remember_seconds) == (2, 60, 300.0)
+        assert identity.passwords.password_regex == '^[a-z]\\d"{3}'
+        assert (identity.passwords.lockout_failure_attempts, identity.passwords.lockout_duration) == (3, 1800)
+        save(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[colour]", "[colour]"),
+        ("[identity]\ncolour = 1", "colour"),
+        ("[identity.passwords]\nlockout_duration = -1", "lockout_duration"),
+        ("[identity.passwords]\npassword_regex = '('", "password_regex"),
+        ("[identity]\npasswords = 1", "passwords"),
+        ("[services]", "[services]"),
+    ],
+)
+def test_a_wrong_setting_of_a_service_is_named(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "tiffin.toml").write_text(text)
+    with pytest.raises(SettingsError, match=re.escape(words)):
+        of_services(load(tmp_path), SETTINGS)
+
+
+def test_settings_of_a_service_are_few() -> None:
+    for kind in (IdentitySettings, PasswordSettings):
+        assert len(msgspec.structs.fields(kind)) <= 10

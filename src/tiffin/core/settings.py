@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,6 +73,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "first start only.",
         ),
     ] = "RegionOne"
+    services: Annotated[
+        dict[str, dict[str, Any]],
+        Meta(
+            description="The tables of the file, such as [identity.passwords], as they stand there; see `of_services`."
+        ),
+    ] = {}
 
     @property
     def address(self) -> tuple[str, int]:
@@ -96,7 +104,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def check(settings: Settings) -> Settings:
     """The same settings. Raises `SettingsError` for what the types alone cannot say."""
     import ipaddress
-    import re
 
     if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):[0-9]{1,5}", settings.listen):
         raise SettingsError(f"listen: {settings.listen!r} is not HOST:PORT, as in 127.0.0.1:8000 or [::1]:8000.")
@@ -135,7 +142,29 @@ def load(home: Path) -> Settings:
         raise SettingsError(f"{path} is not TOML: {error}.") from None
     if "home" in stored:
         raise SettingsError(f"{path}: `home` is where the file lies; remove that line.")
-    return _typed({"home": home, **stored}, str(path))
+    tables = {name: value for name, value in stored.items() if isinstance(value, dict)}
+    plain = {name: value for name, value in stored.items() if name not in tables}
+    if "services" in plain:
+        raise SettingsError(f"{path}: there is no setting `services`.")
+    return _typed({**plain, "home": home, "services": tables}, str(path))
+
+
+def of_services(settings: Settings, kinds: Mapping[str, type[Any]]) -> dict[str, Any]:
+    """The settings of each service, of its own type; `kinds` says which tables of tiffin.toml there may be.
+
+    Raises `SettingsError` for a table that is none of these, an unknown name in one, and a value that cannot be meant.
+    """
+    path = settings.home / "tiffin.toml"
+    unknown = sorted(settings.services.keys() - kinds.keys())
+    if unknown:
+        raise SettingsError(f"{path}: [{unknown[0]}] is none of the tables {', '.join(sorted(kinds))}.")
+    found = {}
+    for name, kind in kinds.items():
+        try:
+            found[name] = msgspec.convert(settings.services.get(name, {}), kind)
+        except msgspec.ValidationError as error:
+            raise SettingsError(f"{path}: [{name}]: {error}.") from None
+    return found
 
 
 def save(settings: Settings) -> None:
@@ -144,11 +173,13 @@ def save(settings: Settings) -> None:
 
     lines = ["# The settings of this cloud. Edit, then `tiffin down` and `tiffin up`."]
     for field in msgspec.structs.fields(Settings):
-        if field.name == "home":
+        if field.name in ("home", "services"):
             continue
         value = getattr(settings, field.name)
         lines += ["", *(f"# {line}" for line in textwrap.wrap(_description(field.type), 100))]
         lines.append(f"{field.name} = {_toml(value)}" if value is not None else f"# {field.name} = ...")
+    for name, values in settings.services.items():
+        lines += _table(_key(name), values)
     path = settings.home / "tiffin.toml"
     new = path.with_name("tiffin.toml.new")
     new.touch(mode=0o600)
@@ -172,7 +203,21 @@ def _description(kind: Any) -> str:
     return next(mark.description for mark in kind.__metadata__ if isinstance(mark, Meta)) or ""
 
 
-def _toml(value: str | int | bool) -> str:
-    # A JSON string, number or boolean is also a TOML one (TOML 1.0, "Basic strings" share JSON's escapes),
+def _table(name: str, values: dict[str, Any]) -> list[str]:
+    """A table of the file with those inside it, each under a head of its own."""
+    inner = {key: value for key, value in values.items() if isinstance(value, dict)}
+    lines = ["", f"[{name}]"] if values.keys() - inner.keys() or not inner else []
+    lines += [f"{_key(key)} = {_toml(value)}" for key, value in values.items() if key not in inner]
+    for key, value in inner.items():
+        lines += _table(f"{name}.{_key(key)}", value)
+    return lines
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else _toml(name)
+
+
+def _toml(value: Any) -> str:
+    # A JSON string, number, boolean or list of them is also a TOML one (TOML 1.0, "Basic strings" share JSON's escapes),
     # except DEL, which JSON leaves as it is and no setting may hold.
     return msgspec.json.encode(value).decode()
