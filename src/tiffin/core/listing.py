@@ -30,7 +30,9 @@ def after(keys: Sequence[Key], id_column: Any, marker: str) -> ColumnElement[boo
         same = [_text(c) == v for (c, _), v in zip(keys[:n], at[:n], strict=True)]
         beyond = _text(column) < at[n] if descending else _text(column) > at[n]
         branches.append(and_(*same, beyond))
-    return or_(*branches)
+    first = _text(keys[0][0])
+    # what follows from the branches anyhow, but lets an index begin at the marker instead of at the first row
+    return and_(first <= at[0] if keys[0][1] else first >= at[0], or_(*branches))
 
 
 def page(

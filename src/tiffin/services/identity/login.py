@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from tiffin.core.errors import BadRequest, Forbidden, Unauthorized
 from tiffin.services.identity import authorization as authz
 from tiffin.services.identity import claims as c
+from tiffin.services.identity import compliance, outcomes
 from tiffin.services.identity.authentication import REFUSED, Identity, Meaning, alive
 from tiffin.services.identity.claims import Claims
 from tiffin.services.identity.schemas import (
@@ -34,6 +35,7 @@ class Proof(msgspec.Struct, kw_only=True):
     kept: str | None = None
     secret: str = ""
     settled: bool = False
+    refusal: str = ""  # why a right secret is not enough
     credential: ApplicationCredential | None = None
     parent: Claims | None = None
 
@@ -65,7 +67,14 @@ def _by_password(session: Session, body: AuthBody, identity: Identity) -> Proof:
     if body.identity.password is None:
         raise BadRequest("Expecting to find password in identity. The server could not comply with the request.")
     ref = body.identity.password.user
-    return _of_user(session, find_user(session, ref), Proof(method="password", secret=ref.password))
+    user = find_user(session, ref)
+    proof = _of_user(session, user, Proof(method="password", secret=ref.password))
+    now, rules = identity.world.clock(), identity.settings.passwords
+    if user is None or proof.user_id is None or not compliance.may_try(user, now, rules):
+        proof.kept = None  # the password is checked all the same, for as long
+    elif compliance.is_expired(user, now):
+        proof.refusal = compliance.EXPIRED.format(user.id)
+    return proof
 
 
 def _of_user(session: Session, user: User | None, proof: Proof) -> Proof:
@@ -141,6 +150,18 @@ def settle(proofs: list[Proof], identity: Identity) -> None:
             proof.settled = identity.passwords.check(proof.secret, proof.kept)
     if not all(p.settled and p.user_id for p in proofs) or len({p.user_id for p in proofs}) != 1:
         raise Unauthorized(REFUSED)
+    for proof in proofs:
+        if proof.refusal:
+            raise Unauthorized(proof.refusal)
+
+
+def blame(proofs: list[Proof]) -> tuple[str | None, str]:
+    """Which user the refusal of these proofs is about, and why they were refused."""
+    wrong = sorted((p for p in proofs if not p.settled), key=lambda p: p.method != "password")
+    user_id = next((p.user_id for p in (*wrong, *proofs) if p.user_id), None)
+    if not wrong:
+        return user_id, outcomes.REFUSED
+    return user_id, outcomes.PASSWORD if wrong[0].method == "password" else outcomes.WRONG
 
 
 # --- what for -------------------------------------------------------------------------------------------------------

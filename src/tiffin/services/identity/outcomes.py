@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy.orm import Session
 
+from tiffin.services.identity import compliance
+from tiffin.services.identity.authentication import Identity
+from tiffin.services.identity.settings import PasswordSettings
 from tiffin.services.identity.tables import User
 
 if TYPE_CHECKING:
@@ -26,6 +29,9 @@ def succeeded(session: Session, call: Call, user: User, proofs: Sequence[Proof])
 
     Raises `Unauthorized` when it may not log in all the same: then there is no token, and `failed` hears of it.
     """
+    by_password = any(proof.method == "password" for proof in proofs)
+    if compliance.admit(user, call.now, _rules(call), by_password=by_password):
+        call.record("login", ("identity.user", user.id), after={"last_active_at": user.last_active_at})
 
 
 def failed(session: Session, call: Call, user: User | None, reason: str) -> None:
@@ -34,10 +40,18 @@ def failed(session: Session, call: Call, user: User | None, reason: str) -> None
     Never raises: the answer is a 401 whatever happens here.
     """
     log.info("login.refused", user_id=user.id if user is not None else None, reason=reason)
+    if user is not None and reason == PASSWORD and compliance.count_failure(session, user, call.now, _rules(call)):
+        call.record("lock", ("identity.user", user.id), after={"failed_at": call.now})
 
 
+def _rules(call: Call) -> PasswordSettings:
+    return call.part(Identity).settings.passwords
+
+
+PASSWORD = "password"  # noqa: S105  # a word for it
+"""The reason when a password was wrong."""
 WRONG = "wrong"
-"""The reason when a secret was wrong, or belonged to nobody."""
+"""... when another secret was wrong, or any belonged to nobody."""
 DISABLED = "disabled"
 """... when the secret was right, and the user or its domain is disabled."""
 SCOPE = "scope"

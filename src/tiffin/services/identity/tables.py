@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tiffin.core.tables import SECRET, Big, Id, LongText, Name, Table, Time
@@ -59,15 +59,19 @@ class User(Table):
     """`generation` counts what kills all tokens of the user: a changed password, a disabled account."""
 
     __tablename__ = "identity_user"
-    __table_args__ = (UniqueConstraint("domain_id", "name"),)
+    __table_args__ = (UniqueConstraint("domain_id", "name"), Index("identity_user_enabled", "enabled", "name"))
     id: Mapped[Id] = mapped_column(primary_key=True)
     domain_id: Mapped[Id] = _owned("identity_project")
     name: Mapped[str] = mapped_column(index=True)
     enabled: Mapped[bool]
-    default_project_id: Mapped[Id | None]
+    default_project_id: Mapped[Id | None] = mapped_column(index=True)
     password_hash: Mapped[str | None] = mapped_column(info=SECRET)
     password_changed_at: Mapped[Time | None]
-    password_expires_at: Mapped[Time | None]
+    password_expires_at: Mapped[Time | None] = mapped_column(index=True)
+    password_self_service: Mapped[bool] = mapped_column(default=False, server_default=false())  # the user chose it
+    failed_logins: Mapped[int] = mapped_column(default=0, server_default="0")  # wrong passwords since the last right one
+    failed_at: Mapped[Time | None]  # when the last of these came
+    last_active_at: Mapped[Time | None]  # the day's first login by password, where inactivity matters
     options: Mapped[dict[str, Any]] = mapped_column(default=dict)
     extra: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[Time]

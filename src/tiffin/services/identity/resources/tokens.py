@@ -15,9 +15,10 @@ from tiffin.services.identity.authentication import Identity, Meaning
 from tiffin.services.identity.authorization import touch
 from tiffin.services.identity.rules import time
 from tiffin.services.identity.schemas import AuthBody
-from tiffin.services.identity.tables import RevokedToken
+from tiffin.services.identity.tables import RevokedToken, User
 
 READ = "rule:admin_required or (role:reader and system_scope:all)"
+REVOKE = "rule:admin_required or rule:token_subject"
 EXPIRED_WINDOW = 48 * 3600.0
 """Seconds after its end during which `allow_expired` still shows a token, for long-running work of other services."""
 
@@ -92,8 +93,9 @@ def issue(call: Call, body: AuthBody) -> Answer:
     try:
         login.settle(proofs, identity)
     except Unauthorized:
+        user_id, reason = login.blame(proofs)
         with call.write() as session:
-            outcomes.failed(session, call, login.claimed(session, proofs), outcomes.WRONG)
+            outcomes.failed(session, call, session.get(User, user_id) if user_id else None, reason)
         raise
     try:
         return _grant(call, body, proofs)
@@ -157,7 +159,7 @@ def check(call: Call) -> Answer:
 
 
 @tokens.operation(
-    "DELETE", policy=("identity:revoke_token", "rule:admin_required or rule:token_subject"), about=about, event="delete"
+    "DELETE", policy=("identity:revoke_token", REVOKE), about=about, event="delete"
 )
 def revoke(call: Call) -> None:
     claims = _meaning(call).claims
