@@ -11,7 +11,7 @@ from tiffin.cli import down, fitness, packages, server
 from tiffin.cli.cloud import Cloud, alone, command, home_of
 from tiffin.cli.errors import CliError
 from tiffin.cli.progress import step
-from tiffin.core.settings import Settings, change, load, of_services, save
+from tiffin.core.settings import Settings, change, load, save
 from tiffin.core.state_folder import StateFolder
 
 
@@ -48,10 +48,6 @@ def run(options: argparse.Namespace) -> int:
 def _wanted(options: argparse.Namespace, home: Path) -> Settings:
     exists = StateFolder(home).settings_file.exists()  # looked at first: another `up` may write it at this moment
     settings = load(home)
-    if settings.services:
-        from tiffin import main  # takes a moment, and few clouds have such settings
-
-        of_services(settings, main.SETTINGS)
     if options.simulated and exists and not settings.simulated:
         raise CliError(f"the cloud in {home} is a real one; choose another --home for a simulated one.")
     changes = {"simulated": True} if options.simulated else {}

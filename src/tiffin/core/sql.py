@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, ColumnElement, Select, type_coerce
+from sqlalchemy import JSON, ColumnElement, Select, type_coerce
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -76,8 +76,7 @@ class begins_with(GenericFunction[bool]):
     """begins_with(column, text): whether the column's value begins with just this text; a range of the column's index."""
 
     inherit_cache = True
-    type = Boolean()
-    name = "begins_with"
+    name = "begins_with"  # without a type: a boolean would be compared with 1, which no index answers
 
 
 @compiles(begins_with, "sqlite")

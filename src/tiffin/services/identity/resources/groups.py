@@ -38,12 +38,14 @@ OF_USER = (
 
 
 class GroupIn(Keeping, kw_only=True):
+    _beside_ = "refuse"
     name: NameText
     description: LongString | UnsetType | None = UNSET
     domain_id: IdText | UnsetType = UNSET
 
 
 class GroupUpdate(Keeping):
+    _beside_ = "refuse"
     name: NameText | UnsetType = UNSET
     description: LongString | UnsetType | None = UNSET
     domain_id: IdText | UnsetType = UNSET
@@ -184,7 +186,8 @@ members = Resource("user", "users", "/v3/groups/{id}/users", user_view)
 @members.operation("GET", policy=("identity:list_users_in_group", READ), about=about)
 def list_members(call: Call, id: str) -> Page:
     targets.found(call, "group", Group, id)
-    return list_users(call, select(*SHOWN).join(Membership, Membership.user_id == User.id).where(Membership.group_id == id))
+    statement = select(*SHOWN).join(Membership, Membership.user_id == User.id).where(Membership.group_id == id)
+    return list_users(call, statement, Membership.user_id)
 
 
 def membership_view(call: Call, row: Any) -> dict[str, Any]:

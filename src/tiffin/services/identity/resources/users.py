@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from sqlalchemy import Select, select
+from sqlalchemy import Float, Select, select, type_coerce
 
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, Conflict
@@ -53,6 +53,7 @@ COMPARATORS = {"lt": "__lt__", "lte": "__le__", "gt": "__gt__", "gte": "__ge__",
 
 
 class UserIn(Keeping, kw_only=True):
+    _beside_ = "refuse"
     name: NameText
     password: Password | UnsetType | None = UNSET
     domain_id: IdText | UnsetType = UNSET
@@ -63,6 +64,7 @@ class UserIn(Keeping, kw_only=True):
 
 
 class UserUpdate(Keeping):
+    _beside_ = "refuse"
     name: NameText | UnsetType = UNSET
     password: Password | UnsetType | None = UNSET
     domain_id: IdText | UnsetType = UNSET
@@ -204,17 +206,25 @@ def _about_list(call: Call) -> dict[str, Any]:
     return {"target.domain_id": call.actor.domain_id} if call.actor.domain_id else {}
 
 
-def list_users(call: Call, statement: Select[Any]) -> Page:
-    """The users of a statement over `SHOWN`, as the query narrows, orders and pages them."""
+def list_users(call: Call, statement: Select[Any], member: Any = None) -> Page:
+    """The users of a statement over `SHOWN`, as the query narrows, orders and pages them.
+
+    member: a column with their ids, when they are the members of something: they come in its order, unless the query
+    names few users of them all.
+    """
     convert(UserQuery, {word: values[-1] for word, values in call.query.items()})
     statement = narrow(call, statement, {"name": User.name, "domain_id": User.domain_id})
-    asked = call.param("enabled")
+    asked, sort = call.param("enabled"), cast(Any, User.name)
     if asked is not None:
         enabled = compliance.enabled_column(call.now, rules_of(call))
         statement = statement.where(enabled if flag(asked) else ~enabled)
     for text in call.query.get("password_expires_at", []):
         statement = statement.where(_expires(text))
-    return listing(call, statement, User.id, sort=User.name, sortable={"id": User.id, "name": User.name})
+        sort = type_coerce(User.password_expires_at, Float(53))  # never NULL here: the filter's index gives the order
+    few = not {"name", "password_expires_at", "sort_key"}.isdisjoint(call.query) or (asked is not None and not flag(asked))
+    if member is not None and not few:
+        return listing(call, statement, member)
+    return listing(call, statement, User.id, sort=sort, sortable={"id": User.id, "name": User.name})
 
 
 def _expires(text: str) -> Any:
