@@ -11,9 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiffin.core.settings import Settings, SettingsError, change, load, of_services, save
-from tiffin.main import SETTINGS
-from tiffin.services.identity.settings import IdentitySettings, PasswordSettings
+from tiffin.core.settings import Settings, SettingsError, change, load, save
 
 
 def test_a_new_home_has_the_defaults(tmp_path: Path) -> None:
@@ -54,6 +52,38 @@ def test_every_setting_says_in_the_file_who_sets_it(tmp_path: Path) -> None:
         assert "Set by" in re.sub(r"\n# ", " ", block), block
 
 
+class Inner(msgspec.Struct, frozen=True):
+    length: int = 8
+
+
+class Outer(msgspec.Struct, frozen=True):
+    words: list[str] = []
+    inner: Inner = Inner()
+
+
+def test_a_service_has_a_table_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "tiffin.toml").write_text('hosts = 2\n[toy]\nwords = ["a", "b"]\n[toy.inner]\nlength = 3\n')
+    settings = load(tmp_path)
+    save(change(settings, hosts=3))
+    settings = load(tmp_path)
+    assert settings.hosts == 3
+    assert settings.section("toy", Outer) == Outer(["a", "b"], Inner(3))
+    assert settings.section("other", Outer) == Outer()
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ({"word": []}, "[toy]: there is no setting 'word'; known: inner, words."),
+        ({"inner": {"width": 1}}, "[toy.inner]: there is no setting 'width'; known: length."),
+        ({"inner": {"length": "x"}}, "[toy]: Expected `int`, got `str` - at `$.inner.length`."),
+    ],
+)
+def test_a_table_that_cannot_be_meant(tmp_path: Path, table: dict[str, object], problem: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(problem)):
+        Settings(home=tmp_path, sections={"toy": table}).section("toy", Outer)
+
+
 def test_the_file_is_private(tmp_path: Path) -> None:
     save(Settings(home=tmp_path))
     assert (tmp_path / "tiffin.toml").stat().st_mode & 0o777 == 0o600
@@ -78,7 +108,6 @@ def test_the_file_is_private(tmp_path: Path) -> None:
         ("colour = 1", "colour"),
         ('home = "/"', "home"),
         ("listen", "TOML"),
-        ("services = 1", "services"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, line: str, words: str) -> None:
@@ -106,47 +135,3 @@ def test_clouds_in_different_homes_have_different_tags() -> None:
     assert re.fullmatch("tf-[0-9a-f]{8}", one.tag)
     assert one.tag != other.tag
     assert one.tag == Settings(home=Path("/a"), listen="127.0.0.1:1").tag
-
-
-TABLES = """
-hosts = 2
-[identity]
-token_seconds = 60
-[identity.passwords]
-password_regex = '^[a-z]\\d"{3}'
-lockout_failure_attempts = 3
-"""
-
-
-def test_services_have_tables_of_their_own(tmp_path: Path) -> None:
-    assert of_services(load(tmp_path), SETTINGS)["identity"].token_seconds == 3600
-    (tmp_path / "tiffin.toml").write_text(TABLES)
-    for _ in range(2):
-        settings = load(tmp_path)
-        identity = of_services(settings, SETTINGS)["identity"]
-        assert (settings.hosts, identity.token_seconds, identity.remember_seconds) == (2, 60, 300.0)
-        assert identity.passwords.password_regex == '^[a-z]\\d"{3}'
-        assert (identity.passwords.lockout_failure_attempts, identity.passwords.lockout_duration) == (3, 1800)
-        save(settings)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("[colour]", "[colour]"),
-        ("[identity]\ncolour = 1", "colour"),
-        ("[identity.passwords]\nlockout_duration = -1", "lockout_duration"),
-        ("[identity.passwords]\npassword_regex = '('", "password_regex"),
-        ("[identity]\npasswords = 1", "passwords"),
-        ("[services]", "[services]"),
-    ],
-)
-def test_a_wrong_setting_of_a_service_is_named(tmp_path: Path, text: str, words: str) -> None:
-    (tmp_path / "tiffin.toml").write_text(text)
-    with pytest.raises(SettingsError, match=re.escape(words)):
-        of_services(load(tmp_path), SETTINGS)
-
-
-def test_settings_of_a_service_are_few() -> None:
-    for kind in (IdentitySettings, PasswordSettings):
-        assert len(msgspec.structs.fields(kind)) <= 10

@@ -1,16 +1,20 @@
-"""The settings of one cloud: who sets each and why. They live in HOME/tiffin.toml."""
+"""The settings of one cloud: who sets each and why. They live in HOME/tiffin.toml.
+
+A table such as `[image]` there belongs to the service of that type, which says in its `settings.py` what it may hold.
+"""
 
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
+
+T = TypeVar("T")
 
 
 class SettingsError(Exception):
@@ -73,12 +77,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "first start only.",
         ),
     ] = "RegionOne"
-    services: Annotated[
+    sections: Annotated[
         dict[str, dict[str, Any]],
-        Meta(
-            description="The tables of the file, such as [identity.passwords], as they stand there; see `of_services`."
-        ),
+        Meta(description="The tables of the file, by the type of the service that each belongs to, as they were written."),
     ] = {}
+
+    def section(self, service: str, kind: type[T]) -> T:
+        """What the table of a service says, over the defaults of `kind`. Raises `SettingsError`."""
+        return section(self.sections, service, kind)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -104,6 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def check(settings: Settings) -> Settings:
     """The same settings. Raises `SettingsError` for what the types alone cannot say."""
     import ipaddress
+    import re
 
     if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):[0-9]{1,5}", settings.listen):
         raise SettingsError(f"listen: {settings.listen!r} is not HOST:PORT, as in 127.0.0.1:8000 or [::1]:8000.")
@@ -120,6 +127,27 @@ def check(settings: Settings) -> Settings:
     if settings.database is not None and "://" not in settings.database:
         raise SettingsError("database: write a URL such as postgresql://user@host/tiffin.")
     return settings
+
+
+def section(sections: Mapping[str, Any], service: str, kind: type[T]) -> T:
+    """The table of a service as a struct of its `kind`; defaults where it says nothing. Raises `SettingsError`."""
+    try:
+        _refuse_unknown(sections.get(service, {}), kind, f"[{service}]")
+        return msgspec.convert(sections.get(service, {}), kind)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"[{service}]: {error}.") from None
+
+
+def _refuse_unknown(table: Any, kind: Any, where: str) -> None:
+    """A misspelt name must not be ignored, in a table or in one within it."""
+    if not isinstance(table, dict) or not issubclass(kind, msgspec.Struct):
+        return
+    known = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    for name, value in table.items():
+        if name not in known:
+            raise SettingsError(f"{where}: there is no setting {name!r}; known: {', '.join(sorted(known))}.")
+        if isinstance(value, dict) and isinstance(known[name], type):
+            _refuse_unknown(value, known[name], f"{where[:-1]}.{name}]")
 
 
 def change(settings: Settings, **changes: Any) -> Settings:
@@ -143,28 +171,8 @@ def load(home: Path) -> Settings:
     if "home" in stored:
         raise SettingsError(f"{path}: `home` is where the file lies; remove that line.")
     tables = {name: value for name, value in stored.items() if isinstance(value, dict)}
-    plain = {name: value for name, value in stored.items() if name not in tables}
-    if "services" in plain:
-        raise SettingsError(f"{path}: there is no setting `services`.")
-    return _typed({**plain, "home": home, "services": tables}, str(path))
-
-
-def of_services(settings: Settings, kinds: Mapping[str, type[Any]]) -> dict[str, Any]:
-    """The settings of each service, of its own type; `kinds` says which tables of tiffin.toml there may be.
-
-    Raises `SettingsError` for a table that is none of these, an unknown name in one, and a value that cannot be meant.
-    """
-    path = settings.home / "tiffin.toml"
-    unknown = sorted(settings.services.keys() - kinds.keys())
-    if unknown:
-        raise SettingsError(f"{path}: [{unknown[0]}] is none of the tables {', '.join(sorted(kinds))}.")
-    found = {}
-    for name, kind in kinds.items():
-        try:
-            found[name] = msgspec.convert(settings.services.get(name, {}), kind)
-        except msgspec.ValidationError as error:
-            raise SettingsError(f"{path}: [{name}]: {error}.") from None
-    return found
+    single = {name: value for name, value in stored.items() if name not in tables}
+    return _typed({"home": home, **single, "sections": tables}, str(path))
 
 
 def save(settings: Settings) -> None:
@@ -173,13 +181,13 @@ def save(settings: Settings) -> None:
 
     lines = ["# The settings of this cloud. Edit, then `tiffin down` and `tiffin up`."]
     for field in msgspec.structs.fields(Settings):
-        if field.name in ("home", "services"):
+        if field.name in ("home", "sections"):
             continue
         value = getattr(settings, field.name)
         lines += ["", *(f"# {line}" for line in textwrap.wrap(_description(field.type), 100))]
         lines.append(f"{field.name} = {_toml(value)}" if value is not None else f"# {field.name} = ...")
-    for name, values in settings.services.items():
-        lines += _table(_key(name), values)
+    for name, table in settings.sections.items():
+        lines += _table(name, table)
     path = settings.home / "tiffin.toml"
     new = path.with_name("tiffin.toml.new")
     new.touch(mode=0o600)
@@ -203,21 +211,16 @@ def _description(kind: Any) -> str:
     return next(mark.description for mark in kind.__metadata__ if isinstance(mark, Meta)) or ""
 
 
-def _table(name: str, values: dict[str, Any]) -> list[str]:
-    """A table of the file with those inside it, each under a head of its own."""
-    inner = {key: value for key, value in values.items() if isinstance(value, dict)}
-    lines = ["", f"[{name}]"] if values.keys() - inner.keys() or not inner else []
-    lines += [f"{_key(key)} = {_toml(value)}" for key, value in values.items() if key not in inner]
-    for key, value in inner.items():
-        lines += _table(f"{name}.{_key(key)}", value)
+def _table(name: str, table: dict[str, Any]) -> list[str]:
+    lines = ["", f"[{name}]"]
+    lines += [f"{key} = {_toml(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    for key, value in table.items():
+        if isinstance(value, dict):
+            lines += _table(f"{name}.{key}", value)
     return lines
 
 
-def _key(name: str) -> str:
-    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else _toml(name)
-
-
-def _toml(value: Any) -> str:
+def _toml(value: str | int | bool | float | list[Any]) -> str:
     # A JSON string, number, boolean or list of them is also a TOML one (TOML 1.0, "Basic strings" share JSON's escapes),
     # except DEL, which JSON leaves as it is and no setting may hold.
     return msgspec.json.encode(value).decode()

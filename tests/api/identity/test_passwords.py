@@ -13,10 +13,11 @@ from sqlalchemy import func, select
 
 from api.identity.conftest import IdentityCloud
 from tiffin.core.database import Database
+from tiffin.core.settings import SettingsError, section
 from tiffin.core.tables import Change, Table
 from tiffin.services.identity import compliance
 from tiffin.services.identity.compliance import FormerPassword
-from tiffin.services.identity.settings import PasswordSettings
+from tiffin.services.identity.settings import IdentitySettings, PasswordSettings
 from tiffin.services.identity.tables import Project, User
 
 DAY = 86_400.0
@@ -48,6 +49,26 @@ def login(cloud: IdentityCloud, password: str = "pw") -> int:
 def expires(cloud: IdentityCloud, id: str) -> str | None:
     found: str | None = cloud.do("GET", f"/users/{id}").json["user"]["password_expires_at"]
     return found
+
+
+# --- the rules themselves -------------------------------------------------------------------------------------------
+
+
+def test_rules_stand_in_a_table_of_their_own() -> None:
+    table = {"password_regex": "^a", "lockout_failure_attempts": 3}
+    found = section({"identity": {"token_seconds": 60, "passwords": table}}, "identity", IdentitySettings)
+    assert (found.token_seconds, found.remember_seconds, found.passwords.password_regex) == (60, 300.0, "^a")
+    assert (found.passwords.lockout_failure_attempts, found.passwords.lockout_duration) == (3, 1800)
+    for kind in (IdentitySettings, PasswordSettings):
+        assert len(msgspec.structs.fields(kind)) <= 10
+
+
+@pytest.mark.parametrize("table", [
+    {"colour": 1}, {"lockout_duration": -1}, {"password_regex": "("}, {"unique_last_password_count": 51},
+    {"change_password_upon_first_use": "yes"}])  # fmt: skip
+def test_a_rule_that_cannot_be_meant_is_named(table: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match=next(iter(table))):
+        section({"identity": {"passwords": table}}, "identity", IdentitySettings)
 
 
 # --- strength -------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from msgspec import Meta
 Count = Annotated[int, Meta(ge=0, le=10_000)]
 
 
-class PasswordSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PasswordSettings(msgspec.Struct, frozen=True):
     """What is demanded of passwords and of accounts that have one. Set by operators who must comply with rules such as
     PCI DSS; all is off unless they do. Names and defaults are those of upstream's [security_compliance]; 0 is off."""
 
@@ -42,7 +42,7 @@ class PasswordSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"password_regex is no regular expression: {wrong}") from None
 
 
-class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class IdentitySettings(msgspec.Struct, frozen=True):
     token_seconds: Annotated[int, Meta(ge=1)] = 3600
     """How long a token is valid. Operators shorten it where tokens may leak, and lengthen it for long uploads."""
     password_rounds: Annotated[int, Meta(ge=4, le=31)] = 12
