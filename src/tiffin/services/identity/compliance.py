@@ -15,6 +15,7 @@ from tiffin.services.identity.settings import PasswordSettings
 from tiffin.services.identity.tables import User
 
 DAY = 86_400.0
+DISABLED, LOCKED = "disabled", "locked"
 EXPIRED = "The password is expired and needs to be changed for user: {}."
 """Horizon and Skyline know by these words that they must ask for a new password, and of which user."""
 
@@ -30,6 +31,16 @@ class FormerPassword(Table):
 
 
 # --- the account ----------------------------------------------------------------------------------------------------
+
+
+def watches(rules: PasswordSettings) -> bool:
+    """Whether each login's past matters."""
+    return rules.lockout_failure_attempts > 0 or rules.disable_user_account_days_inactive > 0
+
+
+def current(session: Session, user: User, rules: PasswordSettings) -> User:
+    """A user as its row is now, where what is remembered of it may be too old."""
+    return session.get_one(User, user.id) if watches(rules) else user
 
 
 def is_locked(user: User, now: float, rules: PasswordSettings) -> bool:
@@ -64,9 +75,11 @@ def enabled_column(now: float, rules: PasswordSettings) -> ColumnElement[bool]:
     return and_(User.enabled, or_(active, exempt))
 
 
-def may_try(user: User, now: float, rules: PasswordSettings) -> bool:
-    """Whether a right password is good for anything."""
-    return is_enabled(user, now, rules) and not is_locked(user, now, rules)
+def barred(user: User, now: float, rules: PasswordSettings) -> str:
+    """Why not even a right password would be good for anything: a word of outcomes.py, or ''."""
+    if not is_enabled(user, now, rules):
+        return DISABLED
+    return LOCKED if is_locked(user, now, rules) else ""
 
 
 def is_expired(user: User, now: float) -> bool:

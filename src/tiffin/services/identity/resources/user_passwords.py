@@ -1,4 +1,4 @@
-"""How a user changes its own password, and gives all its tokens back."""
+"""How a user changes its own password."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import msgspec
 
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, Unauthorized
-from tiffin.core.policy import Target
 from tiffin.core.resource import Resource
 from tiffin.core.schema import Schema
-from tiffin.services.identity import compliance, outcomes, targets
+from tiffin.services.identity import compliance, outcomes
 from tiffin.services.identity.authentication import REFUSED, Identity
 from tiffin.services.identity.authorization import touch
 from tiffin.services.identity.login import Proof
-from tiffin.services.identity.resources.tokens import REVOKE
 from tiffin.services.identity.schemas import Password
 from tiffin.services.identity.tables import User
 
@@ -30,7 +28,7 @@ class Proven(msgspec.Struct, frozen=True):
     new: str
 
 
-user_passwords = Resource("user", "users", "/v3/users/{id}")
+user_passwords = Resource("user", "users", "/v3/users/{id}/password")
 
 
 def _prove_and_hash(call: Call, id: str, body: PasswordChange) -> Proven:
@@ -38,11 +36,12 @@ def _prove_and_hash(call: Call, id: str, body: PasswordChange) -> Proven:
     rules, passwords = identity.settings.passwords, identity.passwords
     with call.read() as session:
         row = session.get(User, id)
-        kept = row.password_hash if row is not None and compliance.may_try(row, call.now, rules) else None
+        barred = compliance.barred(row, call.now, rules) if row is not None else ""
+        kept = row.password_hash if row is not None and not barred else None
         not_again = compliance.not_again(session, row, rules) if row is not None else []
     if not passwords.check(body.original_password, kept) or row is None or kept is None:
         with call.write() as session:
-            outcomes.failed(session, call, session.get(User, id), outcomes.PASSWORD)
+            outcomes.failed(session, call, session.get(User, id), barred or outcomes.PASSWORD)
         raise Unauthorized(REFUSED)
     compliance.check_strength(body.password, rules)
     compliance.check_self_service(row, call.now, rules)
@@ -51,7 +50,7 @@ def _prove_and_hash(call: Call, id: str, body: PasswordChange) -> Proven:
     return Proven(kept, passwords.hash(body.password))
 
 
-@user_passwords.operation("POST", "/password", policy=None, auth=False, body=PasswordChange, prepare=_prove_and_hash,
+@user_passwords.operation("POST", policy=None, auth=False, body=PasswordChange, prepare=_prove_and_hash,
                           event="update", ok=204)  # fmt: skip
 def change_password(call: Call, id: str, body: PasswordChange) -> None:
     """Whoever knows the old password may change it, even when it has expired; there is no rule for it upstream either."""
@@ -60,19 +59,6 @@ def change_password(call: Call, id: str, body: PasswordChange) -> None:
     if row is None or row.password_hash != proven.old:
         raise Unauthorized(REFUSED)
     compliance.check_self_service(row, call.now, rules)
-    outcomes.succeeded(call.db, call, row, [Proof(method="password", user_id=id, settled=True)])
+    outcomes.succeeded(call.db, call, row, [Proof(method="password", settled=True)])
     compliance.replace(call.db, row, proven.new, call.now, rules, own=True)
-    touch(call.db)
-
-
-def about_tokens(call: Call, id: str) -> Target:
-    return Target(call.db.get(User, id), **{"target.token.user_id": id})
-
-
-@user_passwords.operation(
-    "DELETE", "/tokens", policy=("identity:revoke_token", REVOKE), about=about_tokens, event="revoke_tokens", ok=204
-)
-def revoke_tokens(call: Call, id: str) -> None:
-    row = targets.found(call, "user", User, id)
-    row.generation += 1
     touch(call.db)
