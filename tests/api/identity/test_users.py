@@ -253,7 +253,7 @@ def test_a_deleted_user_leaves_nothing(cloud: IdentityCloud) -> None:
     assert cloud.do("GET", "/auth/projects", token=token).status == 401
     lent_id = {"id": credential["id"], "secret": credential["secret"]}
     reply = cloud.auth({"methods": ["application_credential"], "application_credential": lent_id})
-    assert reply.status == 401
+    assert reply.status == 404
     assert cloud.login("ann", "pw").status == 401
 
 
@@ -293,3 +293,29 @@ def test_identities_of_a_user(cloud: IdentityCloud) -> None:
     assert names("idp_id=j&protocol_id=q") == names("unique_id=none") == []
     assert names("idp_id=i&name=bob") == ["bob"]
     assert "federated" not in cloud.do("GET", "/users?name=ann").json["users"][0]
+
+
+def test_identities_are_given_to_users(cloud: IdentityCloud) -> None:
+    made = cloud.do("PUT", "/OS-FEDERATION/identity_providers/i", {"identity_provider": {"enabled": True}})
+    if made.status == 404:
+        pytest.skip("nothing stores identity providers")
+    rules = [{"local": [{"user": {"name": "{0}"}}], "remote": [{"type": "REMOTE_USER"}]}]
+    assert cloud.do("PUT", "/OS-FEDERATION/mappings/m", {"mapping": {"rules": rules}}).status == 201
+    path = "/OS-FEDERATION/identity_providers/i/protocols/p"
+    assert cloud.do("PUT", path, {"protocol": {"mapping_id": "m"}}).status == 201
+
+    def links(*unique_ids: str, idp_id: str = "i", protocol_id: str = "p") -> list[dict[str, Any]]:
+        protocols = [{"protocol_id": protocol_id, "unique_id": unique_id} for unique_id in unique_ids]
+        return [{"idp_id": idp_id, "protocols": protocols}]
+
+    ann = cloud.make("user", "/users", name="ann", federated=links("u1", "u2"))
+    assert ann["federated"] == links("u1", "u2")
+    for wrong in (links("u", idp_id="j"), links("u", protocol_id="q")):
+        assert cloud.do("POST", "/users", {"user": {"name": "bob", "federated": wrong}}).status == 400
+        assert cloud.do("PATCH", f"/users/{ann['id']}", {"user": {"federated": wrong}}).status == 400
+    assert cloud.do("POST", "/users", {"user": {"name": "bob", "federated": links("u1")}}).status == 409
+    assert [u["name"] for u in cloud.do("GET", "/users?name=bob").json["users"]] == []
+    changed = cloud.do("PATCH", f"/users/{ann['id']}", {"user": {"federated": links("u3")}})
+    assert changed.json["user"]["federated"] == links("u3")
+    assert [u["name"] for u in cloud.do("GET", "/users?unique_id=u3").json["users"]] == ["ann"]
+    assert cloud.do("GET", "/users?unique_id=u1").json["users"] == []
