@@ -31,11 +31,9 @@ def succeeded(session: Session, call: Call, user: User, proofs: Sequence[Proof])
     Raises `Unauthorized` when it may not log in all the same: then there is no token, nothing of this transaction stays, and
     `failed` hears of it.
     """
-    rules = _rules(call)
-    if compliance.watches(rules):
-        row, by_password = session.get_one(User, user.id), any(proof.method == "password" for proof in proofs)
-        if compliance.admit(row, call.now, rules, by_password=by_password):
-            call.record("login", ("identity.user", row.id), after={"last_active_at": row.last_active_at})
+    by_password = any(proof.method == "password" for proof in proofs)
+    if compliance.admit(session, user, call.now, _rules(call), by_password=by_password):
+        call.record("login", ("identity.user", user.id), after={"active_at": call.now})
 
 
 def failed(session: Session, call: Call, user: User | None, reason: str) -> None:
