@@ -162,7 +162,8 @@ def admit(session: Session, user: User, now: float, rules: PasswordSettings, *, 
 def check_strength(password: str | None, rules: PasswordSettings) -> None:
     """Raises `BadRequest` for a password that is not strong enough."""
     if rules.password_regex and (password is None or not re.match(rules.password_regex, password)):
-        raise BadRequest(f"The password does not match the requirements: {rules.password_regex_description}.")
+        wanted = rules.password_regex_description or "ask an administrator for them"
+        raise BadRequest(f"The password does not match the requirements: {wanted}.")
 
 
 def check_self_service(user: User, now: float, rules: PasswordSettings) -> None:
