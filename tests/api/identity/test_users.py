@@ -257,19 +257,6 @@ def test_a_deleted_user_leaves_nothing(cloud: IdentityCloud) -> None:
     assert cloud.login("ann", "pw").status == 401
 
 
-def test_all_tokens_of_a_user_are_given_back_at_once(cloud: IdentityCloud) -> None:
-    user, _, token = cloud.member("ann", "p")
-    second = cloud.token("ann", "pw", "p")
-    other, _, foreign = cloud.member("bob", "q")
-    assert cloud.do("DELETE", f"/users/{other}/tokens", token=token).status == 403
-    assert cloud.do("DELETE", "/users/none/tokens").status == 404
-    assert cloud.do("DELETE", f"/users/{user}/tokens", token=token).status == 204
-    assert [cloud.do("GET", "/auth/projects", token=t).status for t in (token, second, foreign)] == [401, 401, 200]
-    token = cloud.token("ann", "pw", "p")
-    assert cloud.do("DELETE", f"/users/{user}/tokens").status == 204
-    assert cloud.do("GET", "/auth/projects", token=token).status == 401
-
-
 def provider(cloud: IdentityCloud, idp_id: str, *protocols: str) -> None:
     """An identity provider with these protocols."""
     path = f"/OS-FEDERATION/identity_providers/{idp_id}"

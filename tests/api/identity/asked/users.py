@@ -1,4 +1,4 @@
-"""Users, their passwords and tokens, and groups."""
+"""Users, their passwords, and groups."""
 
 from __future__ import annotations
 
@@ -25,12 +25,8 @@ ROWS = [
     Row("PATCH", "/v3/users/{user}", MANAGERS, {"user": {"email": "a@b.example"}}),
     Row("DELETE", "/v3/users/{user}", MANAGERS),
     Row("POST", "/v3/users/{user}/password", f"{ANY} anonymous", CHANGE),
-    Row("DELETE", "/v3/users/{user}/tokens", ADMINS),
-    Row("DELETE", "/v3/users/{me}/tokens", ANY, refused=()),
     Row("GET", "/v3/users/{user}/groups", OF_DOMAIN, route="/v3/users/{user_id}/groups"),
     Row("GET", "/v3/users/{me}/groups", ANY, refused=(), route="/v3/users/{user_id}/groups"),
-    Row("GET", "/v3/users/{user}/projects", OF_DOMAIN),
-    Row("GET", "/v3/users/{me}/projects", ANY, refused=()),
     Row("POST", "/v3/groups", MANAGERS, {"group": {"name": "{name}", "domain_id": "{D}"}}),
     Row("GET", "/v3/groups", OF_DOMAIN),
     Row("GET", "/v3/groups/{group}", OF_DOMAIN),
