@@ -86,6 +86,7 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
         secrets=keys,
         policy_folder=home / "policy",
     )
+    cloud.login_seconds = settings.login_days * 86_400.0
     cloud.add(Identity, identity)
     cloud.add_lazy(ImageStore, lambda: _image_store(home))
     if settings.simulated:

@@ -63,6 +63,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     issued_at: float = 0.0
     expires_at: float = 0.0
     access_rules: tuple[AccessRule, ...] | None = None  # the only requests that the token is good for; None: any
+    lent: dict[str, str] = msgspec.field(default_factory=dict)  # ids of what the token was lent by, such as a trust
     token: dict[str, Any] = msgspec.field(default_factory=dict)  # what the identity service adds for its own rules
 
     @property

@@ -53,6 +53,8 @@ class Cloud:
         secrets: Secrets,
         policy_folder: Path | None = None,
     ) -> None:
+        self.login_seconds = 90 * 86_400.0
+        """For how long the change log keeps logins."""
         self.database, self.world, self.authenticate, self.secrets = database, world, authenticator, secrets
         self.refs = tuple(services)
         self._policy_folder = policy_folder

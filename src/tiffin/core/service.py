@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from tiffin.core.audit import Taxonomy
 from tiffin.core.policy import Rule
 from tiffin.core.quota import Quota
 from tiffin.core.resource import Operation, Resource
@@ -33,6 +34,7 @@ class Service:
     rules: tuple[Rule, ...] = ()  # base rules that others refer to
     quotas: dict[str, Quota] = dataclasses.field(default_factory=dict)
     settings: Any = None
+    audit: Taxonomy | None = None  # how its changes are called in audit events
 
     def operations(self) -> Iterable[Operation]:
         for resource in self.resources:
@@ -45,3 +47,6 @@ class Service:
             for operation in resource.operations:
                 if operation.policy:
                     yield operation.policy
+
+    def taxonomy(self) -> Taxonomy:
+        return self.audit or Taxonomy(f"service/{self.type}")

@@ -71,6 +71,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "first start only.",
         ),
     ] = "RegionOne"
+    login_days: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=36_500,
+            description="For how many days the change log keeps who logged in, or failed to, when and from where "
+            "(`tiffin audit`); never more than the last million. Set by operators whose auditors want longer, or whose "
+            "law wants shorter.",
+        ),
+    ] = 90
 
     @property
     def address(self) -> tuple[str, int]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy.orm import Session
 
+from tiffin.services.identity.audit import record_login
 from tiffin.services.identity.tables import User
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def succeeded(session: Session, call: Call, user: User, proofs: Sequence[Proof])
 
     Raises `Unauthorized` when it may not log in all the same: then there is no token, and `failed` hears of it.
     """
+    record_login(session, call, user, "success", {}, [proof.method for proof in proofs])
 
 
 def failed(session: Session, call: Call, user: User | None, reason: str) -> None:
@@ -34,6 +36,7 @@ def failed(session: Session, call: Call, user: User | None, reason: str) -> None
     Never raises: the answer is a 401 whatever happens here.
     """
     log.info("login.refused", user_id=user.id if user is not None else None, reason=reason)
+    record_login(session, call, user, "failure", {"reason": reason})
 
 
 WRONG = "wrong"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tiffin.core.service import Service
+from tiffin.services.identity.audit import TAXONOMY
 from tiffin.services.identity.dialect import IdentityDialect
 from tiffin.services.identity.resources.access_rules import access_rules
 from tiffin.services.identity.resources.application_credentials import application_credentials
@@ -54,4 +55,5 @@ service = Service(
         regions, services, endpoints, policies, registered_limits, limits,
     ),
     rules=RULES,
+    audit=TAXONOMY,
 )  # fmt: skip
