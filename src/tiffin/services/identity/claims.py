@@ -88,7 +88,10 @@ def pack(claims: Claims) -> bytes:
 
 def unpack(raw: bytes) -> Claims:
     """Raises `msgspec.DecodeError` for what `pack` has not made."""
-    packed = _decode(raw)
+    try:
+        packed = _decode(raw)
+    except UnicodeDecodeError as wrong:
+        raise msgspec.DecodeError(str(wrong)) from wrong
     return Claims(
         user_id=_unpack_id(packed.user_id),
         methods=tuple(m for n, m in enumerate(METHODS) if packed.methods >> n & 1),
