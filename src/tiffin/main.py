@@ -16,12 +16,12 @@ from tiffin.core.database import Database
 from tiffin.core.driver import Refused
 from tiffin.core.engine import Engine
 from tiffin.core.migrate import migrate
-from tiffin.core.settings import Settings
+from tiffin.core.settings import Settings, SettingsError
 from tiffin.core.state_folder import StateFolder
 from tiffin.core.world import World
 from tiffin.services.compute.drivers.base import Hosts, Hypervisor
-from tiffin.services.identity.public import Identity, Keys
-from tiffin.services.image.drivers.base import ImageStore
+from tiffin.services.identity.public import Identity, IdentitySettings, Keys
+from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.network.drivers.base import HostNetwork, MetadataListener, NetworkBackend
 
 SERVICES = (
@@ -77,7 +77,7 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
     database = Database(settings.database or f"sqlite:///{home / 'tiffin.db'}", durable=not settings.simulated)
     migrate(database)
     keys = Keys(home / "keys")
-    identity = Identity(keys, world)
+    identity = Identity(keys, world, settings.section("identity", IdentitySettings))
     cloud = Cloud(
         database,
         world,
@@ -85,16 +85,27 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
         authenticator=identity.authenticate,
         secrets=keys,
         policy_folder=home / "policy",
+        sections=settings.sections,
     )
     cloud.login_seconds = settings.login_days * 86_400.0
+    _check_sections(cloud, settings)
     cloud.add(Identity, identity)
-    cloud.add_lazy(ImageStore, lambda: _image_store(home))
+    cloud.add_lazy(ImageStores, lambda: _image_stores(home))
     if settings.simulated:
         daemons = None
         _simulated(cloud, settings)
     else:
         daemons = _real(cloud, settings)
     return Composition(cloud, Engine(cloud, node()), settings, daemons)
+
+
+def _check_sections(cloud: Cloud, settings: Settings) -> None:
+    """What an operator wrote is looked at now, not when it is first needed. Raises `SettingsError`."""
+    known = {ref.type for ref in SERVICES}
+    for name in settings.sections:
+        if name not in known:
+            raise SettingsError(f"[{name}]: there is no such service; known: {', '.join(sorted(known))}.")
+        cloud.service(name)
 
 
 def listen(composition: Composition) -> None:
@@ -109,10 +120,10 @@ def node() -> str:
     return socket.gethostname()
 
 
-def _image_store(home: Path) -> ImageStore:
+def _image_stores(home: Path) -> ImageStores:
     from tiffin.services.image.drivers.files import FileStore
 
-    return FileStore(home / "images")
+    return ImageStores([FileStore(home / "images")])
 
 
 def _simulated(cloud: Cloud, settings: Settings) -> None:

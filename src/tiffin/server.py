@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tiffin.core.settings import Settings, load
+from tiffin.core.settings import Settings, SettingsError, load
 from tiffin.core.state_folder import StateFolder
 
 ENGINE_THREADS = 4
@@ -172,6 +172,9 @@ def serve(settings: Settings, folder: StateFolder) -> None:
         logs.configure(folder.log)
         try:
             return Running(settings).make_app()
+        except SettingsError as no:
+            _give_up("reading the settings", why=str(no))
+            raise SystemExit(1) from None
         except Exception:
             _give_up("composing the cloud")
             raise
@@ -185,11 +188,13 @@ def serve(settings: Settings, folder: StateFolder) -> None:
         time.sleep(BEGIN_AGAIN_AFTER)
 
 
-def _give_up(step: str) -> None:
-    """What cannot start once would not start a second time: end the process that would try."""
+def _give_up(step: str, why: str = "") -> None:
+    """What cannot start once would not start a second time: end the process that would try. `why` it was, where that is a
+    person's affair and not a defect."""
     import structlog
 
-    structlog.get_logger("server").exception("start.failed", step=step)
+    log = structlog.get_logger("server")
+    log.error("start.failed", step=step, why=why) if why else log.exception("start.failed", step=step)
     os.kill(os.getppid(), signal.SIGTERM)
 
 

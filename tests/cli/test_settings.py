@@ -46,10 +46,42 @@ def test_every_setting_says_in_the_file_who_sets_it(tmp_path: Path) -> None:
     save(Settings(home=tmp_path))
     text = (tmp_path / "tiffin.toml").read_text()
     blocks = text.split("\n\n")[1:]
-    assert len(blocks) == len(msgspec.structs.fields(Settings)) - 1  # all but the home
+    assert len(blocks) == len(msgspec.structs.fields(Settings)) - 2  # all but the home and the services' tables
     assert len(msgspec.structs.fields(Settings)) <= 10
     for block in blocks:
         assert "Set by" in re.sub(r"\n# ", " ", block), block
+
+
+class Inner(msgspec.Struct, frozen=True):
+    length: int = 8
+
+
+class Outer(msgspec.Struct, frozen=True):
+    words: list[str] = []
+    inner: Inner = Inner()
+
+
+def test_a_service_has_a_table_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "tiffin.toml").write_text('hosts = 2\n[toy]\nwords = ["a", "b"]\n[toy.inner]\nlength = 3\n')
+    settings = load(tmp_path)
+    save(change(settings, hosts=3))
+    settings = load(tmp_path)
+    assert settings.hosts == 3
+    assert settings.section("toy", Outer) == Outer(["a", "b"], Inner(3))
+    assert settings.section("other", Outer) == Outer()
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ({"word": []}, "[toy]: there is no setting 'word'; known: inner, words."),
+        ({"inner": {"width": 1}}, "[toy.inner]: there is no setting 'width'; known: length."),
+        ({"inner": {"length": "x"}}, "[toy]: Expected `int`, got `str` - at `$.inner.length`."),
+    ],
+)
+def test_a_table_that_cannot_be_meant(tmp_path: Path, table: dict[str, object], problem: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(problem)):
+        Settings(home=tmp_path, sections={"toy": table}).section("toy", Outer)
 
 
 def test_the_file_is_private(tmp_path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
@@ -16,6 +17,7 @@ from tiffin.core.database import Database
 from tiffin.core.lifecycle import Lifecycle
 from tiffin.core.policy import Policy
 from tiffin.core.service import Service
+from tiffin.core.settings import section
 from tiffin.core.world import World
 
 T = TypeVar("T")
@@ -52,12 +54,14 @@ class Cloud:
         authenticator: Authenticator,
         secrets: Secrets,
         policy_folder: Path | None = None,
+        sections: Mapping[str, Any] | None = None,
     ) -> None:
+        """`sections`: what an operator has set of each service, by its type (see core/settings.py)."""
         self.login_seconds = 90 * 86_400.0
         """For how long the change log keeps logins."""
         self.database, self.world, self.authenticate, self.secrets = database, world, authenticator, secrets
         self.refs = tuple(services)
-        self._policy_folder = policy_folder
+        self._policy_folder, self._sections = policy_folder, sections or {}
         self._services: dict[str, Service] = {}
         self._policies: dict[str, Policy] = {}
         self._parts: dict[type, Any] = {}
@@ -65,10 +69,15 @@ class Cloud:
         self._lock = threading.RLock()
 
     def service(self, type: str) -> Service:
+        """The service of this type. Raises `SettingsError` when what was set of it cannot be meant."""
         found = self._services.get(type)
         if found is None:
             ref = next(r for r in self.refs if r.type == type)
-            found = self._services[type] = cast(Service, importlib.import_module(ref.module).service)
+            found = cast(Service, importlib.import_module(ref.module).service)
+            if type in self._sections and found.settings is not None:
+                own = section(self._sections, type, found.settings.__class__)
+                found = dataclasses.replace(found, settings=own)
+            self._services[type] = found
         return found
 
     def services(self) -> list[Service]:

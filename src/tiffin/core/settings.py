@@ -1,14 +1,20 @@
-"""The settings of one cloud: who sets each and why. They live in HOME/tiffin.toml."""
+"""The settings of one cloud: who sets each and why. They live in HOME/tiffin.toml.
+
+A table such as `[image]` there belongs to the service of that type, which says in its `settings.py` what it may hold.
+"""
 
 from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
+
+T = TypeVar("T")
 
 
 class SettingsError(Exception):
@@ -81,6 +87,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "law wants shorter.",
         ),
     ] = 90
+    sections: Annotated[
+        dict[str, dict[str, Any]],
+        Meta(description="The tables of the file, by the type of the service that each belongs to, as they were written."),
+    ] = {}
+
+    def section(self, service: str, kind: type[T]) -> T:
+        """What the table of a service says, over the defaults of `kind`. Raises `SettingsError`."""
+        return section(self.sections, service, kind)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -125,6 +139,27 @@ def check(settings: Settings) -> Settings:
     return settings
 
 
+def section(sections: Mapping[str, Any], service: str, kind: type[T]) -> T:
+    """The table of a service as a struct of its `kind`; defaults where it says nothing. Raises `SettingsError`."""
+    try:
+        _refuse_unknown(sections.get(service, {}), kind, f"[{service}]")
+        return msgspec.convert(sections.get(service, {}), kind)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"[{service}]: {error}.") from None
+
+
+def _refuse_unknown(table: Any, kind: Any, where: str) -> None:
+    """A misspelt name must not be ignored, in a table or in one within it."""
+    if not isinstance(table, dict) or not issubclass(kind, msgspec.Struct):
+        return
+    known = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    for name, value in table.items():
+        if name not in known:
+            raise SettingsError(f"{where}: there is no setting {name!r}; known: {', '.join(sorted(known))}.")
+        if isinstance(value, dict) and isinstance(known[name], type):
+            _refuse_unknown(value, known[name], f"{where[:-1]}.{name}]")
+
+
 def change(settings: Settings, **changes: Any) -> Settings:
     """These settings with some fields replaced. Raises `SettingsError` as `load` does."""
     return _typed({**msgspec.structs.asdict(settings), **changes}, "command line")
@@ -145,7 +180,9 @@ def load(home: Path) -> Settings:
         raise SettingsError(f"{path} is not TOML: {error}.") from None
     if "home" in stored:
         raise SettingsError(f"{path}: `home` is where the file lies; remove that line.")
-    return _typed({"home": home, **stored}, str(path))
+    tables = {name: value for name, value in stored.items() if isinstance(value, dict)}
+    single = {name: value for name, value in stored.items() if name not in tables}
+    return _typed({"home": home, **single, "sections": tables}, str(path))
 
 
 def save(settings: Settings) -> None:
@@ -154,11 +191,13 @@ def save(settings: Settings) -> None:
 
     lines = ["# The settings of this cloud. Edit, then `tiffin down` and `tiffin up`."]
     for field in msgspec.structs.fields(Settings):
-        if field.name == "home":
+        if field.name in ("home", "sections"):
             continue
         value = getattr(settings, field.name)
         lines += ["", *(f"# {line}" for line in textwrap.wrap(_description(field.type), 100))]
         lines.append(f"{field.name} = {_toml(value)}" if value is not None else f"# {field.name} = ...")
+    for name, table in settings.sections.items():
+        lines += _table(name, table)
     path = settings.home / "tiffin.toml"
     new = path.with_name("tiffin.toml.new")
     new.touch(mode=0o600)
@@ -182,7 +221,16 @@ def _description(kind: Any) -> str:
     return next(mark.description for mark in kind.__metadata__ if isinstance(mark, Meta)) or ""
 
 
-def _toml(value: str | int | bool) -> str:
-    # A JSON string, number or boolean is also a TOML one (TOML 1.0, "Basic strings" share JSON's escapes),
+def _table(name: str, table: dict[str, Any]) -> list[str]:
+    lines = ["", f"[{name}]"]
+    lines += [f"{key} = {_toml(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    for key, value in table.items():
+        if isinstance(value, dict):
+            lines += _table(f"{name}.{key}", value)
+    return lines
+
+
+def _toml(value: str | int | bool | float | list[Any]) -> str:
+    # A JSON string, number, boolean or list of them is also a TOML one (TOML 1.0, "Basic strings" share JSON's escapes),
     # except DEL, which JSON leaves as it is and no setting may hold.
     return msgspec.json.encode(value).decode()
