@@ -120,7 +120,7 @@ def line(change: Change, words: audit.Taxonomy) -> str:
         iso(change.at), f"{who:<16}", f"{via.get('address', '-'):<15}", _what(change, words) + ended,
         f"({reason})" if reason else "", _lent(via),
     )  # fmt: skip
-    return "  ".join(part for part in parts if part)
+    return "".join(c if c.isprintable() else "?" for c in "  ".join(part for part in parts if part))
 
 
 def _what(change: Change, words: audit.Taxonomy) -> str:

@@ -14,7 +14,7 @@ from tiffin.core.tables import LOGIN
 EVENT = "http://schemas.dmtf.org/cloud/audit/1.0/event"
 USER = "service/security/account/user"
 SELF = "tiffin"
-"""The id of the initiator where the cloud acts by itself."""
+"""Who acts where the cloud acts by itself."""
 UNKNOWN = "unknown"
 PAST = {"create": "created", "update": "updated", "delete": "deleted"}
 """How OpenStack's services call these kinds of a change in their events; others keep their word."""
@@ -100,20 +100,24 @@ def differences(change: Changed) -> list[str]:
     return sorted(name for name in before.keys() & after.keys() if before[name] != after[name])
 
 
-def cadf(change: Changed, words: Taxonomy, observer_id: str | None = None) -> dict[str, Any]:
-    """The change as a CADF event. `observer_id` is the service's in the catalogue. The same change has the same id, so that
-    a receiver who gets it twice can tell."""
+def _id(name: str) -> str:
+    """A UUID that is always the same for the same name."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
+
+
+def cadf(change: Changed, words: Taxonomy) -> dict[str, Any]:
+    """The change as a CADF event. The same change has the same id, so that a receiver who gets it twice can tell."""
     event = event_of(change, words)
     body: dict[str, Any] = {
         "typeURI": EVENT,
-        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{change.request_id}/{change.sequence}")),
+        "id": _id(f"{change.request_id}/{change.sequence}"),
         "eventType": "activity",
         "eventTime": _time(change.at).isoformat(timespec="microseconds"),
         "action": f"{event.operation}.{event.resource}".rstrip("."),
         "outcome": outcome(change),
         "initiator": _initiator(change, words),
         "target": {"typeURI": event.target, "id": change.resource_id or UNKNOWN},
-        "observer": {"typeURI": words.observer, "id": observer_id or service_of(change)},
+        "observer": {"typeURI": words.observer, "id": _id(service_of(change))},
     }
     if not event.always_cadf:
         body["resource_info"] = change.resource_id
@@ -126,7 +130,7 @@ def cadf(change: Changed, words: Taxonomy, observer_id: str | None = None) -> di
 def _initiator(change: Changed, words: Taxonomy) -> dict[str, Any]:
     via = change.via
     if via is None:
-        return {"typeURI": words.observer, "id": change.actor_id or SELF, "request_id": change.request_id}
+        return {"typeURI": words.observer, "id": change.actor_id or _id(SELF), "request_id": change.request_id}
     who = (change.resource_id if change.kind == LOGIN else change.actor_id) or UNKNOWN
     known = {
         "user_id": change.actor_id,
@@ -150,9 +154,9 @@ def _time(at: float) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(at, datetime.UTC)
 
 
-def notification(change: Changed, words: Taxonomy, form: Format, host: str, observer_id: str | None = None) -> Any:
+def notification(change: Changed, words: Taxonomy, form: Format, host: str) -> Any:
     """The message that OpenStack's services send of such a change, in the format `basic` or `cadf`."""
-    event, told = event_of(change, words), cadf(change, words, observer_id)
+    event, told = event_of(change, words), cadf(change, words)
     service = service_of(change)
     payload = told if form == "cadf" or event.always_cadf else _basic(change, event)
     return {
