@@ -176,7 +176,8 @@ def test_who_acts_by_what_another_lent(cloud: IdentityCloud, log: Log) -> None:
     robot_token = robot.headers["x-subject-token"]
     log.changes()
     assert cloud.do("DELETE", "/auth/tokens", token=robot_token, X_Subject_Token=robot_token).status == 204
-    event = log.one()
+    (change,) = log.changes()
+    event = audit.cadf(change, TAXONOMY)
     assert event["initiator"]["credential"]["application_credential_id"] == credential["id"]
     assert event["target"]["id"] == robot.json["token"]["audit_ids"][0]
     trustee, _, trustee_token = cloud.member("bob", "q")

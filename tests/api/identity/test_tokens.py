@@ -110,9 +110,16 @@ def test_who_is_not_let_in(cloud: IdentityCloud, user: dict[str, Any]) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("methods", [[], ["saml"], ["password", "kerberos"]])
-def test_methods_that_are_not_enabled(cloud: IdentityCloud, methods: list[str]) -> None:
-    assert cloud.auth({"methods": methods, "password": {"user": ADMIN}}).status == 401
+@pytest.mark.parametrize("method", ["openid", "mapped", "saml2", "oauth2_credential", "x509", "kerberos", "external",
+                                    "ec2credential", "__class__"])  # fmt: skip
+def test_methods_that_are_not_enabled(cloud: IdentityCloud, method: str) -> None:
+    assert cloud.auth({"methods": [method], method: {}}).status == 401
+    assert cloud.auth({"methods": ["password", method], "password": {"user": ADMIN}, method: {}}).status == 401
+    assert cloud.auth({"methods": [method], "password": {"user": ADMIN}}).status == 400
+
+
+def test_no_method_proves_nothing(cloud: IdentityCloud) -> None:
+    assert cloud.auth({"methods": [], "password": {"user": ADMIN}}).status == 401
 
 
 def test_a_token_gives_another(cloud: IdentityCloud) -> None:
@@ -123,7 +130,7 @@ def test_a_token_gives_another(cloud: IdentityCloud) -> None:
     assert second["methods"] == ["password", "token"]
     assert second["expires_at"] == first.json["token"]["expires_at"]
     assert second["audit_ids"][1] == first.json["token"]["audit_ids"][0]
-    assert cloud.auth({"methods": ["token"], "token": {"id": "gAAAAA"}}).status == 401
+    assert cloud.auth({"methods": ["token"], "token": {"id": "gAAAAA"}}).status == 404
 
 
 def test_tokens_end(cloud: IdentityCloud) -> None:

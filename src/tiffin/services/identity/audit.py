@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy.orm import Session
@@ -11,11 +11,24 @@ from sqlalchemy.orm import Session
 from tiffin.core import changes
 from tiffin.core.audit import USER, Changed, Event, Taxonomy
 from tiffin.core.tables import LOGIN
+from tiffin.services.identity.claims import METHODS
+from tiffin.services.identity.meaning import REFUSED, Meaning
 
 if TYPE_CHECKING:
     from tiffin.core.call import Call
     from tiffin.services.identity.tables import User
 
+ACCOUNT = "identity.user"
+MORE = "factors"
+REASONS = {
+    "password": "The password is wrong, or nobody's.",
+    "wrong": "The secret is wrong, or nobody's.",
+    "disabled": "The user or its domain is disabled.",
+    "scope": "The user may not have a token for what it asked.",
+    MORE: "The user must prove more, and has got a receipt.",
+    "refused": "The proof is not valid.",
+}
+"""What the words of outcomes.py mean, for auditors."""
 GROUP = "data/security/group"
 CREDENTIAL = "data/security/credential"
 
@@ -74,19 +87,32 @@ TAXONOMY = Taxonomy(
 )  # fmt: skip
 
 
-def record_login(
-    session: Session,
-    call: Call,
-    user: User | None,
-    outcome: Literal["success", "failure"],
-    facts: dict[str, Any],
-    methods: Sequence[str] = (),
+# --- logins ---------------------------------------------------------------------------------------------------------------
+
+
+def record_login(session: Session, call: Call, user: User, methods: Sequence[str], meaning: Meaning | None) -> None:
+    """Append to the change log that `user` gets a token of this meaning. By its audit id what is done with the token can be
+    led back to the login."""
+    via, project_id = {**call.via, "user": user.name}, None
+    if meaning is not None:
+        via["token"] = meaning.claims.audit_ids[0]
+        via |= {"domain_id": meaning.scope_domain.id} if meaning.scope_domain else {}
+        via |= {"system_scope": "all"} if meaning.system else {}
+        project_id = meaning.project.id if meaning.project else None
+    origin = msgspec.structs.replace(call.origin, actor_id=user.id, project_id=project_id, via=via)
+    changes.record(session, origin, LOGIN, (ACCOUNT, user.id), after={"outcome": "success", "methods": list(methods)})
+
+
+def record_failure(
+    session: Session, call: Call, user: User | None, reason: str, methods: Sequence[str], message: str
 ) -> None:
-    """Append a login to the change log; `user` is who it was said to be, None when there is no such user (whose name is not
-    kept: people type their passwords there). Who failed is no actor yet: it has proved nothing."""
-    origin = call.origin
-    if user is not None:
-        actor_id = user.id if outcome == "success" else None
-        origin = msgspec.structs.replace(origin, actor_id=actor_id, via={**call.via, "user": user.name})
-    after = {"outcome": outcome, "methods": list(methods), **facts}
-    changes.record(session, origin, LOGIN, ("identity.user", user.id if user is not None else ""), after=after)
+    """Append to the change log that a login was refused. `user` is who it was said to be, no actor yet, since it has proved
+    nothing; the name of nobody is not kept: people type their passwords there."""
+    via = {**call.via, "user": user.name} if user is not None else call.via
+    origin = msgspec.structs.replace(call.origin, actor_id=None, project_id=None, via=via)
+    after = {
+        "outcome": "pending" if reason == MORE else "failure",
+        "methods": [method for method in METHODS if method in methods],  # a client may write anything there
+        "reason": REASONS.get(reason, reason) if message in ("", REFUSED) else message,
+    }
+    changes.record(session, origin, LOGIN, (ACCOUNT, user.id if user is not None else ""), after=after)

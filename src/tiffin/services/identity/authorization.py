@@ -20,14 +20,28 @@ class RoleName(msgspec.Struct, frozen=True, order=True):
     id: str
 
 
+_EPOCH = select(Epoch.value)
+_KNOWN, _TOUCHED = "identity.epoch", "identity.touched"
+
+
 def touch(session: Session) -> None:
     """Tell every process that who is allowed what has changed. To be called by whatever changes it."""
+    session.info[_TOUCHED] = True
     if session.execute(update(Epoch).values(value=Epoch.value + 1)).rowcount == 0:  # type: ignore[attr-defined]
         session.add(Epoch(id=1, value=1))
 
 
+def touched(session: Session) -> bool:
+    """Whether this transaction changes who is allowed what."""
+    return _TOUCHED in session.info
+
+
 def epoch(session: Session) -> int:
-    return session.execute(select(Epoch.value)).scalar() or 0
+    """The number that `touch` moves, as this transaction found it."""
+    known: int | None = session.info.get(_KNOWN)
+    if known is None:
+        known = session.info[_KNOWN] = session.execute(_EPOCH).scalar() or 0
+    return known
 
 
 def ancestors(session: Session, project: Project) -> list[str]:

@@ -23,7 +23,7 @@ from tiffin.services.identity.resources.registered_limits import registered_limi
 from tiffin.services.identity.resources.role_assignments import role_assignments
 from tiffin.services.identity.resources.roles import inferences, roles
 from tiffin.services.identity.resources.services import services
-from tiffin.services.identity.resources.tokens import tokens
+from tiffin.services.identity.resources.tokens import tokens, user_tokens
 from tiffin.services.identity.resources.trusts import trust_roles, trusts
 from tiffin.services.identity.resources.users import users
 from tiffin.services.identity.resources.versions import versions
@@ -48,7 +48,7 @@ service = Service(
     api="",
     dialect=IdentityDialect(),
     resources=(
-        versions, tokens, auth, auth_projects, auth_domains,
+        versions, tokens, user_tokens, auth, auth_projects, auth_domains,
         domains, projects, project_tags, users, user_projects, groups, members, of_user,
         roles, inferences, *grants, role_assignments,
         application_credentials, access_rules, credentials, ec2_credentials, trusts, trust_roles,
