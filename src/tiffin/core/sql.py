@@ -96,3 +96,21 @@ def _items_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
 def _items_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     # an alias of a function that gives one column names that column too
     return f"json_array_elements_text({compiler.process(element.clauses, **kw)})"
+
+
+class begins_with(GenericFunction[bool]):
+    """begins_with(column, text): whether the column's value begins with just this text; a range of the column's index."""
+
+    inherit_cache = True
+    name = "begins_with"  # without a type: a boolean would be compared with 1, which no index answers
+
+
+@compiles(begins_with, "sqlite")
+def _begins_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    column, text = (compiler.process(part, **kw) for part in element.clauses)
+    return f"({column} >= {text} AND {column} < {text} || char(1114111))"  # the last character there is
+
+
+@compiles(begins_with, "postgresql")
+def _begins_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"starts_with({compiler.process(element.clauses, **kw)})"

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy.orm import Session
 
+from tiffin.services.identity import compliance
 from tiffin.services.identity.audit import record_failure, record_login
+from tiffin.services.identity.authentication import Identity
+from tiffin.services.identity.settings import PasswordSettings
 from tiffin.services.identity.tables import User
 
 if TYPE_CHECKING:
@@ -32,7 +35,11 @@ def succeeded(
     Raises `Unauthorized` when it may not log in all the same: then there is no token, nothing of this transaction stays, and
     `failed` hears of it.
     """
-    record_login(session, call, user, [proof.method for proof in proofs], meaning)
+    rules, methods = _rules(call), [proof.method for proof in proofs]
+    if compliance.watches(rules):
+        row = session.get_one(User, user.id)
+        compliance.admit(row, call.now, rules, by_password="password" in methods)
+    record_login(session, call, user, methods, meaning)
 
 
 def failed(
@@ -44,15 +51,25 @@ def failed(
     Never raises: the answer stands whatever happens here.
     """
     log.info("login.refused", user_id=user.id if user is not None else None, reason=reason)
+    if user is not None and reason == PASSWORD and compliance.count_failure(session, user, call.now, _rules(call)):
+        call.record("lock", ("identity.user", user.id), after={"failed_at": call.now})
     record_failure(session, call, user, reason, methods, message)
+
+
+def _rules(call: Call) -> PasswordSettings:
+    return call.part(Identity).settings.passwords
 
 
 PASSWORD = "password"  # noqa: S105  # a word for it
 """The reason when a password was wrong, or nobody's."""
 WRONG = "wrong"
 """... when another secret was wrong, or nobody's: a passcode, that of an application credential."""
-DISABLED = "disabled"
-"""... when all proofs hold, and the user or its domain is disabled."""
+LOCKED = compliance.LOCKED
+"""... when too many passwords were wrong, whether this one was right or not."""
+EXPIRED = "expired"
+"""... when the password was right, and must be changed first."""
+DISABLED = compliance.DISABLED
+"""... when the user or its domain is disabled, or was idle for too long."""
 SCOPE = "scope"
 """... when the user may not have a token for what it asked."""
 FACTORS = "factors"

@@ -25,6 +25,7 @@ from tiffin.services.identity.resources.roles import inferences, roles
 from tiffin.services.identity.resources.services import services
 from tiffin.services.identity.resources.tokens import tokens, user_tokens
 from tiffin.services.identity.resources.trusts import trust_roles, trusts
+from tiffin.services.identity.resources.user_passwords import user_passwords
 from tiffin.services.identity.resources.users import users
 from tiffin.services.identity.resources.versions import versions
 
@@ -49,7 +50,7 @@ service = Service(
     dialect=IdentityDialect(),
     resources=(
         versions, tokens, user_tokens, auth, auth_projects, auth_domains,
-        domains, projects, project_tags, users, user_projects, groups, members, of_user,
+        domains, projects, project_tags, users, user_passwords, user_projects, groups, members, of_user,
         roles, inferences, *grants, role_assignments,
         application_credentials, access_rules, credentials, ec2_credentials, trusts, trust_roles,
         regions, services, endpoints, policies, registered_limits, limits,
