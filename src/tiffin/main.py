@@ -83,7 +83,7 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
         world,
         SERVICES,
         authenticator=identity.authenticate,
-        secrets=keys,
+        secrets=identity.secrets,
         policy_folder=home / "policy",
         sections=settings.sections,
     )

@@ -23,7 +23,9 @@ MORE = "factors"
 REASONS = {
     "password": "The password is wrong, or nobody's.",
     "wrong": "The secret is wrong, or nobody's.",
-    "disabled": "The user or its domain is disabled.",
+    "locked": "Too many passwords, one after the other, were wrong.",
+    "expired": "The password has expired and must be changed.",
+    "disabled": "The user or its domain is disabled, or was idle for too long.",
     "scope": "The user may not have a token for what it asked.",
     MORE: "The user must prove more, and has got a receipt.",
     "refused": "The proof is not valid.",

@@ -25,6 +25,7 @@ from tiffin.services.identity.tables import ApplicationCredential, Project, Revo
 
 __all__ = ["REFUSED", "Identity", "Meaning", "alive", "mean"]
 
+_NAMES = "identity.keys"
 _REVOKED = select(RevokedToken.audit_id, RevokedToken.cascade).where(
     RevokedToken.audit_id.in_(bindparam("ids", expanding=True))
 )
@@ -185,9 +186,12 @@ class Identity:
     def _remembered(self, session: Session) -> Memory:
         """What this transaction reads belongs to the memory of its epoch, whatever other threads make of `self._memory`; of
         a transaction that changed something, to nobody, since it may not commit."""
+        names: frozenset[str] | None = session.info.get(_NAMES)
+        if names is None:
+            names = session.info[_NAMES] = self.keys.names()
         if authz.touched(session):
-            return Memory((-1, self.keys.names()))
-        epoch, memory = (authz.epoch(session), self.keys.names()), self._memory
+            return Memory((-1, names))
+        epoch, memory = (authz.epoch(session), names), self._memory
         if epoch != memory.epoch:
             memory = self._memory = Memory(epoch)
         return memory

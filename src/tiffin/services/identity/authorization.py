@@ -20,7 +20,7 @@ class RoleName(msgspec.Struct, frozen=True, order=True):
     id: str
 
 
-_EPOCH = select(Epoch.value)
+_EPOCH = select(Epoch.__table__.c.value)  # of the table, not of the class: this runs for every request
 _KNOWN, _TOUCHED = "identity.epoch", "identity.touched"
 
 
@@ -85,13 +85,22 @@ def _granted(session: Session, user_id: str, where: ColumnElement[bool]) -> list
 
 
 def project_roles(session: Session, user_id: str, project: Project) -> list[RoleName]:
-    """The effective roles of a user on a project."""
+    """The effective roles of a user on a project, as a token shows them."""
+    return expand(session, _on_project(session, user_id, project))
+
+
+def project_role_ids(session: Session, user_id: str, project: Project) -> set[str]:
+    """The effective roles of a user on a project, those of domains too."""
+    return closure(_on_project(session, user_id, project), implications(session))
+
+
+def _on_project(session: Session, user_id: str, project: Project) -> list[str]:
     scope = "domain" if project.is_domain else "project"
     here = and_(Assignment.scope_id == project.id, Assignment.scope == scope, Assignment.inherited.is_(False))
     above = ancestors(session, project)
     if above:
         here = or_(here, and_(Assignment.scope_id.in_(above), Assignment.inherited.is_(True)))
-    return expand(session, _granted(session, user_id, here))
+    return _granted(session, user_id, here)
 
 
 def domain_roles(session: Session, user_id: str, domain_id: str) -> list[RoleName]:

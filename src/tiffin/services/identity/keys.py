@@ -89,6 +89,9 @@ class _Repository:
         # the dot keeps a half written key from being read
         draft = self.folder / f".{self._prefix}{number}"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        owner = os.stat(self.folder)
+        if os.geteuid() == 0:  # root rotates the keys of a cloud that somebody else runs
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
         with os.fdopen(descriptor, "wb") as file:
             file.write(self._generate())
             file.flush()

@@ -20,6 +20,7 @@ from tiffin.services.identity.resources.project_tags import project_tags
 from tiffin.services.identity.resources.projects import projects
 from tiffin.services.identity.resources.regions import regions
 from tiffin.services.identity.resources.registered_limits import registered_limits
+from tiffin.services.identity.resources.revocations import revocations, revoked_pki
 from tiffin.services.identity.resources.role_assignments import role_assignments
 from tiffin.services.identity.resources.roles import inferences, roles
 from tiffin.services.identity.resources.services import services
@@ -49,7 +50,7 @@ service = Service(
     api="",
     dialect=IdentityDialect(),
     resources=(
-        versions, tokens, user_tokens, auth, auth_projects, auth_domains,
+        versions, tokens, user_tokens, revoked_pki, revocations, auth, auth_projects, auth_domains,
         domains, projects, project_tags, users, user_passwords, user_projects, groups, members, of_user,
         roles, inferences, *grants, role_assignments,
         application_credentials, access_rules, credentials, ec2_credentials, trusts, trust_roles,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import msgspec
 from sqlalchemy import delete
 
 from tiffin.core import changes
@@ -29,6 +30,7 @@ RULES_HEADER = "OpenStack-Identity-Access-Rules"
 EXPIRED_WINDOW = 48 * 3600.0
 """Seconds after its end during which `allow_expired` still shows a token, for long-running work of other services."""
 
+_encode = msgspec.json.Encoder().encode
 tokens = Resource("token", "tokens", "/v3/auth/tokens")
 
 
@@ -89,7 +91,7 @@ def _delegation(meaning: Meaning) -> dict[str, Any]:
 
 
 def _answer(call: Call, meaning: Meaning, token: str, status: int) -> Answer:
-    return Answer({"token": view(call, meaning)}, status, {"X-Subject-Token": token, "Vary": "X-Auth-Token"})
+    return Answer(_encode({"token": view(call, meaning)}), status, {"X-Subject-Token": token, "Vary": "X-Auth-Token"})
 
 
 @tokens.operation("POST", policy=None, auth=False, body=AuthBody, root="auth", transaction="none")
