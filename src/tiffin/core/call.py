@@ -26,7 +26,8 @@ T = TypeVar("T")
 
 def _line(text: str) -> str:
     """What a client said, fit for one line of a log."""
-    return "".join(c if c.isprintable() else "?" for c in text[:255])
+    text = text[:255]
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 class Call:
@@ -72,9 +73,9 @@ class Call:
             yield session
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, *, lax: bool = False) -> Iterator[Session]:
         """A write transaction, for an operation with transaction="none"."""
-        with self.cloud.database.write() as session, self.transaction(session):
+        with self.cloud.database.write(lax=lax) as session, self.transaction(session):
             yield session
 
     def identify(self, actor: Actor) -> None:

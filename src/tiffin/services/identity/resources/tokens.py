@@ -113,7 +113,7 @@ def issue(call: Call, body: AuthBody) -> Answer:
 
 
 def _grant(call: Call, body: AuthBody, proofs: list[Proof]) -> Answer:
-    with call.write() as session:
+    with call.write(lax=not granting.uses_up(body, proofs)) as session:
         token, meaning = granting.grant(session, call, body, proofs)
         user = login.claimed(proofs)
         assert user is not None
@@ -126,7 +126,7 @@ def _grant(call: Call, body: AuthBody, proofs: list[Proof]) -> Answer:
 
 def _refused(call: Call, body: AuthBody, proofs: list[Proof], reason: str, message: str = "") -> None:
     """What a refusal leaves behind. A passcode that was right must not be heard and used by another."""
-    with call.write() as session:
+    with call.write(lax=not granting.uses_up(body, proofs)) as session:
         for proof in proofs:
             with contextlib.suppress(Refused):
                 granting.use_up(session, call, proof)
