@@ -16,6 +16,8 @@ from tiffin.services.identity.bootstrap import (
     ensure_user,
 )
 from tiffin.services.identity.keys import Keys
+from tiffin.services.identity.passwords import hash_password
+from tiffin.services.identity.recovery import recover_admin
 from tiffin.services.identity.settings import IdentitySettings
 from tiffin.services.identity.tables import Project
 
@@ -30,7 +32,9 @@ __all__ = [
     "ensure_project",
     "ensure_role_on_project",
     "ensure_user",
+    "hash_password",
     "project_exists",
+    "recover_admin",
 ]
 
 
