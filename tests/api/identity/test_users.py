@@ -10,7 +10,6 @@ from sqlalchemy import func, or_, select
 from api.identity.conftest import IdentityCloud
 from tiffin.core.tables import IdempotentAnswer, Table
 from tiffin.services.identity.compliance import FormerPassword
-from tiffin.services.identity.federated import FederatedUser
 from tiffin.services.identity.tables import User
 
 
@@ -227,8 +226,9 @@ def test_a_deleted_user_leaves_nothing(cloud: IdentityCloud) -> None:
              "roles": [{"name": "member"}]}  # fmt: skip
     assert cloud.do("POST", "/OS-TRUST/trusts", {"trust": trust}, token).status == 201
     assert cloud.do("POST", f"/users/{user}/credentials/OS-EC2", {"tenant_id": project}, token).status == 201
+    provider(cloud, "i", "p")
+    assert cloud.do("PATCH", f"/users/{user}", {"user": {"federated": links("u")}}).status == 200
     with cloud.cloud.database.write() as session:
-        session.add(FederatedUser(idp_id="i", protocol_id="p", unique_id="u", user_id=user, position=0))
         session.add(FormerPassword(user_id=user, password_hash="x"))
 
     def left() -> dict[str, int]:
@@ -270,20 +270,50 @@ def test_all_tokens_of_a_user_are_given_back_at_once(cloud: IdentityCloud) -> No
     assert cloud.do("GET", "/auth/projects", token=token).status == 401
 
 
-def test_identities_of_a_user(cloud: IdentityCloud) -> None:
-    ann, bob = (cloud.make("user", "/users", name=name)["id"] for name in ("ann", "bob"))
-    with cloud.cloud.database.write() as session:
-        for position, (idp, protocol, unique) in enumerate((("i", "p", "u1"), ("j", "p", "u2"), ("i", "q", "u3"))):
-            row = FederatedUser(idp_id=idp, protocol_id=protocol, unique_id=unique, user_id=ann, position=position)
-            session.add(row)
-        session.add(FederatedUser(idp_id="i", protocol_id="p", unique_id="u4", user_id=bob, position=0))
-    shown = [
+def provider(cloud: IdentityCloud, idp_id: str, *protocols: str) -> None:
+    """An identity provider with these protocols."""
+    path = f"/OS-FEDERATION/identity_providers/{idp_id}"
+    assert cloud.do("PUT", path, {"identity_provider": {"enabled": True}}).status == 201
+    if cloud.do("GET", "/OS-FEDERATION/mappings/m").status == 404:
+        rules = [{"local": [{"user": {"name": "{0}"}}], "remote": [{"type": "REMOTE_USER"}]}]
+        assert cloud.do("PUT", "/OS-FEDERATION/mappings/m", {"mapping": {"rules": rules}}).status == 201
+    for protocol in protocols:
+        assert cloud.do("PUT", f"{path}/protocols/{protocol}", {"protocol": {"mapping_id": "m"}}).status == 201
+
+
+def links(*unique_ids: str, idp_id: str = "i", protocol_id: str = "p") -> list[dict[str, Any]]:
+    protocols = [{"protocol_id": protocol_id, "unique_id": unique_id} for unique_id in unique_ids]
+    return [{"idp_id": idp_id, "protocols": protocols}]
+
+
+def test_identities_are_given_to_users(cloud: IdentityCloud) -> None:
+    provider(cloud, "i", "p")
+    ann = cloud.make("user", "/users", name="ann", federated=links("u1", "u2"))
+    assert ann["federated"] == links("u1", "u2")
+    for wrong in (links("u", idp_id="j"), links("u", protocol_id="q")):
+        assert cloud.do("POST", "/users", {"user": {"name": "bob", "federated": wrong}}).status == 400
+        assert cloud.do("PATCH", f"/users/{ann['id']}", {"user": {"federated": wrong}}).status == 400
+    assert cloud.do("POST", "/users", {"user": {"name": "bob", "federated": links("u1")}}).status == 409
+    assert cloud.do("GET", "/users?name=bob").json["users"] == []
+    path = f"/users/{ann['id']}"
+    changed = cloud.do("PATCH", path, {"user": {"federated": links("u3", "u1", "u3")}})
+    assert changed.json["user"]["federated"] == links("u3", "u1")
+    assert cloud.do("PATCH", path, {"user": {"federated": []}}).json["user"]["federated"] == links("u3", "u1")
+    assert cloud.do("PATCH", path, {"user": {"email": "x"}}).json["user"]["federated"] == links("u3", "u1")
+    assert cloud.do("DELETE", "/OS-FEDERATION/identity_providers/i/protocols/p").status == 204
+    assert "federated" not in cloud.do("GET", path).json["user"]
+
+
+def test_users_by_their_identities(cloud: IdentityCloud) -> None:
+    provider(cloud, "i", "p", "q")
+    provider(cloud, "j", "p")
+    several = [
         {"idp_id": "i", "protocols": [{"protocol_id": "p", "unique_id": "u1"}, {"protocol_id": "q", "unique_id": "u3"}]},
         {"idp_id": "j", "protocols": [{"protocol_id": "p", "unique_id": "u2"}]},
     ]
-    assert cloud.do("GET", f"/users/{ann}").json["user"]["federated"] == shown
-    kept = cloud.do("PATCH", f"/users/{ann}", {"user": {"federated": []}})
-    assert (kept.status, kept.json["user"]["federated"]) == (200, shown)
+    ann = cloud.make("user", "/users", name="ann", federated=several)["id"]
+    cloud.make("user", "/users", name="bob", federated=links("u4"))
+    assert cloud.do("GET", f"/users/{ann}").json["user"]["federated"] == several
 
     def names(query: str) -> list[str]:
         return [u["name"] for u in cloud.do("GET", f"/users?{query}").json["users"]]
@@ -293,29 +323,3 @@ def test_identities_of_a_user(cloud: IdentityCloud) -> None:
     assert names("idp_id=j&protocol_id=q") == names("unique_id=none") == []
     assert names("idp_id=i&name=bob") == ["bob"]
     assert "federated" not in cloud.do("GET", "/users?name=ann").json["users"][0]
-
-
-def test_identities_are_given_to_users(cloud: IdentityCloud) -> None:
-    made = cloud.do("PUT", "/OS-FEDERATION/identity_providers/i", {"identity_provider": {"enabled": True}})
-    if made.status == 404:
-        pytest.skip("nothing stores identity providers")
-    rules = [{"local": [{"user": {"name": "{0}"}}], "remote": [{"type": "REMOTE_USER"}]}]
-    assert cloud.do("PUT", "/OS-FEDERATION/mappings/m", {"mapping": {"rules": rules}}).status == 201
-    path = "/OS-FEDERATION/identity_providers/i/protocols/p"
-    assert cloud.do("PUT", path, {"protocol": {"mapping_id": "m"}}).status == 201
-
-    def links(*unique_ids: str, idp_id: str = "i", protocol_id: str = "p") -> list[dict[str, Any]]:
-        protocols = [{"protocol_id": protocol_id, "unique_id": unique_id} for unique_id in unique_ids]
-        return [{"idp_id": idp_id, "protocols": protocols}]
-
-    ann = cloud.make("user", "/users", name="ann", federated=links("u1", "u2"))
-    assert ann["federated"] == links("u1", "u2")
-    for wrong in (links("u", idp_id="j"), links("u", protocol_id="q")):
-        assert cloud.do("POST", "/users", {"user": {"name": "bob", "federated": wrong}}).status == 400
-        assert cloud.do("PATCH", f"/users/{ann['id']}", {"user": {"federated": wrong}}).status == 400
-    assert cloud.do("POST", "/users", {"user": {"name": "bob", "federated": links("u1")}}).status == 409
-    assert [u["name"] for u in cloud.do("GET", "/users?name=bob").json["users"]] == []
-    changed = cloud.do("PATCH", f"/users/{ann['id']}", {"user": {"federated": links("u3")}})
-    assert changed.json["user"]["federated"] == links("u3")
-    assert [u["name"] for u in cloud.do("GET", "/users?unique_id=u3").json["users"]] == ["ann"]
-    assert cloud.do("GET", "/users?unique_id=u1").json["users"] == []

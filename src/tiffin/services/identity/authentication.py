@@ -174,6 +174,13 @@ class Identity:
             memory.catalog = catalog.load(session)
         return memory.catalog
 
+    def service_providers(self, session: Session) -> list[dict[str, str]]:
+        """The other clouds that trust this one, as a token's body lists them."""
+        memory = self._remembered(session)
+        if memory.service_providers is None:
+            memory.service_providers = catalog.service_providers(session)
+        return memory.service_providers
+
     def shown_catalog(self, session: Session, project_id: str | None, user_id: str) -> msgspec.Raw:
         """The catalogue as a token of this user on this project shows it."""
         catalogs, key = self._remembered(session).catalogs, (project_id, user_id)

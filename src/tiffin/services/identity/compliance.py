@@ -5,7 +5,20 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, ForeignKey, Integer, and_, case, delete, func, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    ForeignKey,
+    Integer,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from tiffin.core.errors import BadRequest, Unauthorized
@@ -38,13 +51,19 @@ def watches(rules: PasswordSettings) -> bool:
     return rules.lockout_failure_attempts > 0 or rules.disable_user_account_days_inactive > 0
 
 
-def current(session: Session, user: User, rules: PasswordSettings) -> User:
-    """A user as its row is now, where what is remembered of it may be too old."""
-    return session.get_one(User, user.id) if watches(rules) else user
+_NOW = User.__table__.columns
+_CURRENT = select(
+    _NOW.enabled, _NOW.options, _NOW.created_at, _NOW.failed_logins, _NOW.failed_at, _NOW.last_active_at
+).where(_NOW.id == bindparam("id"))  # fmt: skip
 
 
-def is_locked(user: User, now: float, rules: PasswordSettings) -> bool:
-    """Whether too many wrong passwords have come, too short a time ago."""
+def current(session: Session, user: User, rules: PasswordSettings) -> Any:
+    """What this module asks of a user, as its row is now: what is remembered of it may be too old. Only to be read."""
+    return session.execute(_CURRENT, {"id": user.id}).one() if watches(rules) else user
+
+
+def is_locked(user: Any, now: float, rules: PasswordSettings) -> bool:
+    """Whether too many wrong passwords have come, too short a time ago. `user`: a user, or what is `current` of it."""
     if not 0 < rules.lockout_failure_attempts <= user.failed_logins:
         return False
     if user.options.get("ignore_lockout_failure_attempts") or user.failed_at is None:
@@ -57,7 +76,7 @@ def _days(at: float) -> int:
 
 
 def is_enabled(row: Any, now: float, rules: PasswordSettings) -> bool:
-    """Whether a user may log in at all: it is not disabled, and was not idle for too long. `row`: a user, or its columns."""
+    """Whether a user may log in at all: it is not disabled, and was not idle for too long. `row`: a user, or such columns."""
     most = rules.disable_user_account_days_inactive
     if not row.enabled or not most or row.options.get("ignore_user_inactivity"):
         return bool(row.enabled)
@@ -75,7 +94,7 @@ def enabled_column(now: float, rules: PasswordSettings) -> ColumnElement[bool]:
     return and_(User.enabled, or_(active, exempt))
 
 
-def barred(user: User, now: float, rules: PasswordSettings) -> str:
+def barred(user: Any, now: float, rules: PasswordSettings) -> str:
     """Why not even a right password would be good for anything: a word of outcomes.py, or ''."""
     if not is_enabled(user, now, rules):
         return DISABLED
@@ -117,21 +136,24 @@ def count_failure(session: Session, user: User, now: float, rules: PasswordSetti
     return counted == most
 
 
-def admit(user: User, now: float, rules: PasswordSettings, *, by_password: bool) -> bool:
+def admit(session: Session, user: User, now: float, rules: PasswordSettings, *, by_password: bool) -> bool:
     """Let a user in whose proofs are right; whether that changes the user. Raises `Unauthorized` for an account that is
-    locked or was idle for too long: what another login did meanwhile counts."""
-    if not is_enabled(user, now, rules) or (by_password and is_locked(user, now, rules)):
+    locked or was idle for too long: what other logins did meanwhile counts."""
+    if not watches(rules):
+        return False
+    row = current(session, user, rules)
+    if not is_enabled(row, now, rules) or (by_password and is_locked(row, now, rules)):
         raise Unauthorized(REFUSED)
     if not by_password:
         return False
-    idle = user.last_active_at is None or _days(user.last_active_at) < _days(now)
-    active = idle and rules.disable_user_account_days_inactive > 0
-    if active:
-        user.last_active_at = now
-    if user.failed_logins:
-        user.failed_logins, user.failed_at = 0, None
-        return True
-    return active
+    changes: dict[str, Any] = {}
+    if rules.disable_user_account_days_inactive and _days(row.last_active_at or 0.0) < _days(now):
+        changes["last_active_at"] = now
+    if row.failed_logins:
+        changes |= {"failed_logins": 0, "failed_at": None}
+    if changes:
+        session.execute(update(User).where(User.id == user.id).values(changes))
+    return bool(changes)
 
 
 # --- passwords ------------------------------------------------------------------------------------------------------

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from msgspec import Meta
-from sqlalchemy import ForeignKey, Index, Select, UniqueConstraint, delete, select
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, Select, UniqueConstraint, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, Conflict
 from tiffin.core.tables import Id, Name, Table
+from tiffin.services.identity.federation_tables import FederationProtocol, IdentityProvider
 from tiffin.services.identity.schemas import Loose
 from tiffin.services.identity.tables import User
 
@@ -19,7 +20,15 @@ class FederatedUser(Table):
     """An identity that an identity provider vouches for, by one of its protocols."""
 
     __tablename__ = "identity_federated_user"
-    __table_args__ = (Index("identity_federated_user_unique_id", "unique_id"), UniqueConstraint("user_id", "position"))
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["protocol_id", "idp_id"],
+            ["identity_federation_protocol.id", "identity_federation_protocol.idp_id"],
+            ondelete="CASCADE",
+        ),
+        Index("identity_federated_user_unique_id", "unique_id"),
+        UniqueConstraint("user_id", "position"),
+    )
     idp_id: Mapped[Id] = mapped_column(primary_key=True)
     protocol_id: Mapped[Id] = mapped_column(primary_key=True)
     unique_id: Mapped[Name] = mapped_column(primary_key=True)
@@ -43,25 +52,13 @@ FederatedList = Annotated[list[FederatedIn], Meta(max_length=64)]
 def check(session: Session, wanted: list[FederatedIn]) -> None:
     """Raises `BadRequest` for an identity provider, or a protocol of one, that does not exist."""
     for item in wanted:
-        known = _protocols(session, item.idp_id)
-        if known is None:
+        if session.get(IdentityProvider, item.idp_id) is None:
             raise BadRequest(f"Could not find Identity Provider: {item.idp_id}.")
         for protocol in item.protocols:
-            if protocol.protocol_id not in known:
+            if session.get(FederationProtocol, (protocol.protocol_id, item.idp_id)) is None:
                 raise BadRequest(
                     f"Could not find federated protocol {protocol.protocol_id} for Identity Provider: {item.idp_id}."
                 )
-
-
-def _protocols(session: Session, idp_id: str) -> set[str] | None:
-    """The ids of an identity provider's protocols; None when there is no such provider."""
-    tables = Table.metadata.tables
-    providers, protocols = tables.get("identity_identity_provider"), tables.get("identity_federation_protocol")
-    if providers is None or protocols is None:
-        return None
-    if session.scalar(select(providers.c.id).where(providers.c.id == idp_id)) is None:
-        return None
-    return set(session.scalars(select(protocols.c.id).where(protocols.c.idp_id == idp_id)))
 
 
 def replace(session: Session, user_id: str, wanted: list[FederatedIn]) -> None:

@@ -102,8 +102,10 @@ def _by_password(session: Session, body: AuthBody, identity: Identity, call: Cal
     if proof.user is None:
         return proof
     now, rules = call.now, identity.settings.passwords
-    user = compliance.current(session, proof.user, rules)
-    proof.barred = compliance.barred(user, now, rules) if proof.may_log_in else compliance.DISABLED
+    user = proof.user
+    proof.barred = compliance.DISABLED
+    if proof.may_log_in:
+        proof.barred = compliance.barred(compliance.current(session, user, rules), now, rules)
     if not proof.barred:
         proof.kept = user.password_hash
         proof.refusal = compliance.EXPIRED.format(user.id) if compliance.is_expired(user, now) else ""

@@ -55,6 +55,7 @@ class Memory:
         self.projects: Recent[tuple[str, str], str] = Recent()  # (domain id, name) -> id
         self.domains: Recent[str, str] = Recent()  # name -> id
         self.catalog: list[Any] | None = None
+        self.service_providers: list[dict[str, str]] | None = None
         self.catalogs: Recent[tuple[str | None, str], msgspec.Raw] = Recent(500)  # as JSON, for a project and a user
 
 

@@ -35,10 +35,8 @@ def succeeded(
     Raises `Unauthorized` when it may not log in all the same: then there is no token, nothing of this transaction stays, and
     `failed` hears of it.
     """
-    rules, methods = _rules(call), [proof.method for proof in proofs]
-    if compliance.watches(rules):
-        row = session.get_one(User, user.id)
-        compliance.admit(row, call.now, rules, by_password="password" in methods)
+    methods = [proof.method for proof in proofs]
+    compliance.admit(session, user, call.now, _rules(call), by_password="password" in methods)
     record_login(session, call, user, methods, meaning)
 
 

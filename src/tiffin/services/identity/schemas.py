@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tiffin.core.errors import BadRequest
-from tiffin.core.schema import Keeping, Schema
+from tiffin.core.schema import Schema
 
 IdText = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[a-zA-Z0-9-]+$")]
 NameText = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\S")]
@@ -26,13 +25,6 @@ def truth(flag: Flag | UnsetType, default: bool) -> bool:
     if flag is UNSET or flag is None:
         return default
     return flag if isinstance(flag, bool) else flag.lower() in ("true", "1", "y", "on", "yes")
-
-
-def refuse_nothing(body: Keeping, kind: str) -> None:
-    """Raises `BadRequest` for an update that says nothing."""
-    said = msgspec.structs.asdict(body)
-    if all(value is UNSET for name, value in said.items() if name != "extra") and not body.extra:
-        raise BadRequest(f"Invalid input for field/attribute {kind}: at least one field must be there.")
 
 
 class Loose(Schema):

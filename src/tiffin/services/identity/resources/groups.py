@@ -14,11 +14,12 @@ from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Keeping
 from tiffin.services.identity import targets
 from tiffin.services.identity.authorization import touch
+from tiffin.services.identity.bodies import refuse_nothing
 from tiffin.services.identity.filters import listing, narrow
 from tiffin.services.identity.resources.users import SHOWN, list_users
 from tiffin.services.identity.resources.users import view as user_view
 from tiffin.services.identity.rules import new_id
-from tiffin.services.identity.schemas import IdText, LongString, NameText, refuse_nothing
+from tiffin.services.identity.schemas import IdText, LongString, NameText
 from tiffin.services.identity.tables import Group, Membership, User
 
 READ = "(rule:admin_required) or (role:reader and system_scope:all) or (role:reader and domain_id:%(target.group.domain_id)s)"

@@ -53,6 +53,8 @@ def view(call: Call, meaning: Meaning) -> dict[str, Any]:
         if "nocatalog" not in call.query:
             project_id = meaning.project.id if meaning.project else None
             body["catalog"] = call.part(Identity).shown_catalog(call.db, project_id, user.id)
+    if providers := call.part(Identity).service_providers(call.db):
+        body["service_providers"] = providers
     if meaning.project is not None and meaning.project_domain is not None:
         body["project"] = _named(meaning.project, meaning.project_domain)
         body["is_domain"] = meaning.project.is_domain
@@ -125,9 +127,9 @@ def _grant(call: Call, body: AuthBody, proofs: list[Proof]) -> Answer:
 
 
 def _refused(call: Call, body: AuthBody, proofs: list[Proof], reason: str, message: str = "") -> None:
-    """What a refusal leaves behind. A passcode that was right must not be heard and used by another."""
+    """What a refusal leaves behind. A passcode that was right, beside whatever else was asked, is used up."""
     with call.write(lax=not granting.uses_up(body, proofs)) as session:
-        for proof in proofs:
+        for proof in proofs if all(p.settled for p in proofs) else ():
             with contextlib.suppress(Refused):
                 granting.use_up(session, call, proof)
         outcomes.failed(session, call, login.claimed(proofs), reason, body.identity.methods, message)

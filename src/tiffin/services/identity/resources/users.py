@@ -16,20 +16,11 @@ from tiffin.core.schema import Keeping, convert
 from tiffin.services.identity import compliance, federated, targets
 from tiffin.services.identity.authentication import Identity
 from tiffin.services.identity.authorization import touch
+from tiffin.services.identity.bodies import refuse_nothing
 from tiffin.services.identity.federated import FederatedList
 from tiffin.services.identity.filters import flag, listing, narrow
 from tiffin.services.identity.rules import new_id, parse_time, time
-from tiffin.services.identity.schemas import (
-    AnyText,
-    Flag,
-    IdText,
-    Loose,
-    NameText,
-    Options,
-    Password,
-    refuse_nothing,
-    truth,
-)
+from tiffin.services.identity.schemas import AnyText, Flag, IdText, Loose, NameText, Options, Password, truth
 from tiffin.services.identity.settings import PasswordSettings
 from tiffin.services.identity.tables import User
 
@@ -255,7 +246,8 @@ def show(call: Call, id: str) -> User:
                  event="update")  # fmt: skip
 def update(call: Call, id: str, body: UserUpdate) -> User:
     row = targets.found(call, "user", User, id)
-    refuse_nothing(body, "user")
+    if body.options is UNSET:
+        refuse_nothing(body, "user")
     _update(call, row, body)
     if body.password is not UNSET:
         compliance.replace(call.db, row, call.prepared, call.now, rules_of(call), own=False)
