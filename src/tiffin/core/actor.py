@@ -67,6 +67,11 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     token: dict[str, Any] = msgspec.field(default_factory=dict)  # what the identity service adds for its own rules
 
     @property
+    def scope(self) -> str:
+        """What its token is for, as the scopes of rules are named: system, domain or project. One without counts as the last."""
+        return "system" if self.system_scope else "domain" if self.domain_id else "project"
+
+    @property
     def is_admin(self) -> bool:
         return "admin" in self.roles
 

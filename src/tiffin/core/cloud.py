@@ -87,7 +87,8 @@ class Cloud:
         found = self._policies.get(type)
         if found is None:
             file = self._policy_folder / f"{type}.yaml" if self._policy_folder else None
-            found = self._policies[type] = Policy(type, self.service(type).all_rules(), file)
+            service = self.service(type)
+            found = self._policies[type] = Policy(type, service.all_rules(), file, service.scopes)
         return found
 
     def lifecycle(self, kind: str) -> type[Lifecycle]:

@@ -19,6 +19,8 @@ log = structlog.get_logger("policy")
 
 Rule = tuple[str, str]
 """A rule's name and its default check string."""
+Scopes = Callable[[str], tuple[str, ...] | None]
+"""Which kinds of scope a rule is for, by its name; None: any."""
 Holds = Callable[[Mapping[str, Any], dict[str, Any]], bool]
 """Whether a check holds for a target and an actor's credentials."""
 
@@ -85,13 +87,16 @@ def _functions(enforcer: Any) -> dict[str, Holds]:
 class Policy:
     """The rules of one service. oslo.policy is imported when the first rule is asked for."""
 
-    def __init__(self, service: str, rules: Iterable[Rule], file: Path | None = None) -> None:
+    def __init__(
+        self, service: str, rules: Iterable[Rule], file: Path | None = None, scopes: Scopes | None = None
+    ) -> None:
         self.service, self.file = service, file
         self.defaults: dict[str, str] = {}
         for name, check in rules:
             known = self.defaults.setdefault(name, check)
             if known != check:
                 raise ValueError(f"{service}: rule {name} has two defaults: {known!r} and {check!r}")
+        self._scopes = {name: scopes(name) for name in self.defaults} if scopes else {}
         self._rules: dict[str, Holds] | None = None
         self._stamp: float | None = None
         self._looked = 0.0
@@ -139,7 +144,11 @@ class Policy:
             return self._rules
 
     def allows(self, name: str, actor: Actor, target: Mapping[str, Any]) -> bool:
-        """Whether the rule holds for this actor and target. An unknown rule is a defect of ours and raises KeyError."""
+        """Whether the rule holds for this actor and target. An unknown rule is a defect of ours and raises KeyError.
+        A rule that is not for tokens of this scope holds for none of them, whatever an operator's file says of it."""
+        scopes = self._scopes.get(name)
+        if scopes is not None and actor.scope not in scopes:
+            return False
         return self._current()[name](target, actor.credentials())
 
     def enforce(self, name: str, actor: Actor, target: Mapping[str, Any]) -> None:

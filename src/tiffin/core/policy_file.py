@@ -82,13 +82,17 @@ def documented(service: Service) -> list[Any]:
     for operation in service.operations():
         if operation.policy is not None:
             asked.setdefault(operation.policy[0], []).append(operation)
-    rules, parts = dict(service.all_rules()), dict(service.rules)
-    return [
-        policy.DocumentedRuleDefault(name, check, _purpose(asked[name]), _calls(service, asked[name]))
-        if name in asked
-        else policy.RuleDefault(name, check, "For other rules to refer to." if name in parts else "Asked in passing.")
-        for name, check in rules.items()
-    ]
+    found: list[Any] = []
+    for name, check in dict(service.all_rules()).items():
+        own = service.scopes(name) if service.scopes else None
+        scopes = list(own) if own else None
+        if name in asked:
+            purpose, calls = _purpose(asked[name]), _calls(service, asked[name])
+            found.append(policy.DocumentedRuleDefault(name, check, purpose, calls, scope_types=scopes))
+        else:
+            purpose = "For other rules to refer to." if name in dict(service.rules) else "Asked in passing."
+            found.append(policy.RuleDefault(name, check, purpose, scope_types=scopes))
+    return found
 
 
 def _purpose(operations: list[Operation]) -> str:

@@ -32,6 +32,7 @@ class Service:
     lifecycles: tuple[builtins.type[Lifecycle], ...] = ()
     reconcilers: tuple[Reconciler, ...] = ()
     rules: tuple[Rule, ...] = ()  # base rules that others refer to
+    scopes: Callable[[str], tuple[str, ...] | None] | None = None  # rule -> the scopes of tokens that it is for
     quotas: dict[str, Quota] = dataclasses.field(default_factory=dict)
     settings: Any = None
     audit: Taxonomy | None = None  # how its changes are called in audit events

@@ -10,6 +10,7 @@ import pytest
 
 from tiffin.core.policy import Policy
 from tiffin.services.identity.resources.federated_login import federated_login
+from tiffin.services.identity.scopes import scopes
 from tiffin.services.identity.service import service
 
 UPSTREAM: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("policy_defaults.json").read_text())
@@ -26,6 +27,11 @@ def test_defaults_are_upstreams() -> None:
     assert set(ours) - set(UPSTREAM) == set(), "upstream has no such rules"
     different = {name: (check, UPSTREAM[name]["check"]) for name, check in ours.items() if check != UPSTREAM[name]["check"]}
     assert not different, "\n".join(f"{name}\n    {o}\n    {u}" for name, (o, u) in different.items())
+
+
+def test_scopes_are_upstreams() -> None:
+    for name, facts in UPSTREAM.items():
+        assert scopes(name) == (tuple(facts["scopes"]) if facts["scopes"] else None), name
 
 
 def test_no_rule_of_upstream_is_missing() -> None:

@@ -36,6 +36,7 @@ from tiffin.services.identity.resources.trusts import trust_roles, trusts
 from tiffin.services.identity.resources.user_passwords import user_passwords
 from tiffin.services.identity.resources.users import users
 from tiffin.services.identity.resources.versions import versions
+from tiffin.services.identity.scopes import scopes
 
 RULES = (
     ("admin_required", "role:admin or is_admin:1"),
@@ -66,5 +67,6 @@ service = Service(
         federation_projects, federation_domains, federated_login,
     ),
     rules=RULES,
+    scopes=scopes,
     audit=TAXONOMY,
 )  # fmt: skip
