@@ -16,11 +16,12 @@ from tiffin.core.database import Database
 from tiffin.core.driver import Refused
 from tiffin.core.engine import Engine
 from tiffin.core.migrate import migrate
+from tiffin.core.quota import UnifiedLimits
 from tiffin.core.settings import Settings, SettingsError
 from tiffin.core.state_folder import StateFolder
 from tiffin.core.world import World
 from tiffin.services.compute.drivers.base import Hosts, Hypervisor
-from tiffin.services.identity.public import Identity, IdentitySettings, Keys
+from tiffin.services.identity.public import Identity, IdentitySettings, KeptLimits, Keys
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.network.drivers.base import HostNetwork, MetadataListener, NetworkBackend
 
@@ -90,6 +91,7 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
     cloud.login_seconds = settings.login_days * 86_400.0
     _check_sections(cloud, settings)
     cloud.add(Identity, identity)
+    cloud.add(UnifiedLimits, _limits(database, settings, identity))
     cloud.add_lazy(ImageStores, lambda: _image_stores(home))
     if settings.simulated:
         daemons = None
@@ -106,6 +108,14 @@ def _check_sections(cloud: Cloud, settings: Settings) -> None:
         if name not in known:
             raise SettingsError(f"[{name}]: there is no such service; known: {', '.join(sorted(known))}.")
         cloud.service(name)
+
+
+def _limits(database: Database, settings: Settings, identity: Identity) -> KeptLimits:
+    """The limits that the services' quotas may read. Raises `SettingsError` when there are projects beyond their model."""
+    limits = KeptLimits(settings.region, identity.settings.shares.enforcement_model)
+    with database.read() as session:
+        limits.check(session)
+    return limits
 
 
 def listen(composition: Composition) -> None:

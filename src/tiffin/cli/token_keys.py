@@ -10,7 +10,7 @@ from tiffin.cli.errors import CliError
 from tiffin.services.identity.keys import Keys, SigningKeys
 from tiffin.services.identity.settings import IdentitySettings
 
-KINDS = {"fernet": Keys, "jws": SigningKeys}
+KINDS: dict[str, type[Keys] | type[SigningKeys]] = {"fernet": Keys, "jws": SigningKeys}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -37,6 +37,11 @@ class Service:
     settings: Any = None
     audit: Taxonomy | None = None  # how its changes are called in audit events
 
+    @property
+    def unified_limits(self) -> bool:
+        """Whether its operator chose the unified limits, by `quotas` of its settings."""
+        return getattr(self.settings, "quotas", "own") == "unified"
+
     def operations(self) -> Iterable[Operation]:
         for resource in self.resources:
             yield from resource.operations

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ColumnElement, Select, cast, func, type_coerce
+from sqlalchemy import JSON, BigInteger, ColumnElement, Select, cast, func, select, type_coerce
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import GenericFunction
 
 
@@ -61,6 +62,13 @@ def children(statement: Select[*tuple[Any, ...]], *, order: Any = None, **fields
 def total(amount: Any) -> ColumnElement[int]:
     """The sum of whole numbers as a whole number, 0 of none; PostgreSQL's is a decimal one."""
     return func.coalesce(cast(func.sum(amount), BigInteger), 0)
+
+
+def take_turns(session: Session, word: str) -> None:
+    """Until the end of this write transaction no other one gets beyond this line with the same word. SQLite has one writer
+    anyhow."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(word, 0))))
 
 
 class json_pairs(GenericFunction[Any]):

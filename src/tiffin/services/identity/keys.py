@@ -176,15 +176,14 @@ class SigningKeys:
 
     def sign(self, make: Callable[[str], bytes]) -> tuple[bytes, bytes]:
         """What `make` gives for the id of the key that signs, and its signature."""
-        number, key = next(iter(self._loaded.get().items()))
-        data = make(str(number))
+        key_id, key = next(iter(self._loaded.get().items()))
+        data = make(key_id)
         r, s = decode_dss_signature(key.sign(data, ec.ECDSA(hashes.SHA256())))
         return data, r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
     def verify(self, key_id: str, data: bytes, signature: bytes) -> bool:
         """Whether the key of this id, which must be one of ours, has signed the data."""
-        keys = self._loaded.get()
-        key = keys.get(int(key_id)) if key_id.isdecimal() and len(key_id) < 10 else None
+        key = self._loaded.get().get(key_id)
         if key is None or len(signature) != 64:
             return False
         encoded = encode_dss_signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big"))
@@ -201,5 +200,14 @@ def _new_signing_key() -> bytes:
     )
 
 
-def _private_keys(files: list[tuple[int, bytes]]) -> dict[int, Any]:
-    return {number: serialization.load_pem_private_key(raw, password=None) for number, raw in files}
+def _private_keys(files: list[tuple[int, bytes]]) -> dict[str, Any]:
+    """By ids that are the same wherever a key lies and whatever its number is: of the digest of the public key."""
+    keys = [serialization.load_pem_private_key(raw, password=None) for _, raw in files]
+    return {hashlib.sha256(_public(key)).hexdigest()[:16]: key for key in keys}
+
+
+def _public(key: Any) -> bytes:
+    der: bytes = key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return der

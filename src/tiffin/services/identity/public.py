@@ -20,6 +20,7 @@ from tiffin.services.identity.passwords import hash_password
 from tiffin.services.identity.recovery import recover_admin
 from tiffin.services.identity.settings import IdentitySettings
 from tiffin.services.identity.tables import Project
+from tiffin.services.identity.unified_limits import KeptLimits
 
 __all__ = [
     "CLOUD",
@@ -27,6 +28,7 @@ __all__ = [
     "CatalogEntry",
     "Identity",
     "IdentitySettings",
+    "KeptLimits",
     "Keys",
     "bootstrap",
     "ensure_project",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -42,6 +42,17 @@ class PasswordSettings(msgspec.Struct, frozen=True):
             raise ValueError(f"password_regex is no regular expression: {wrong}") from None
 
 
+class ShareSettings(msgspec.Struct, frozen=True):
+    """What projects and domains get of the cloud: the table [identity.shares]."""
+
+    all_endpoints_without_filter: bool = True
+    """Whether a project for which nobody chose endpoints sees all of them in its catalogue, or none. Operators who show each
+    project only what it is entitled to set it to false (upstream's `return_all_endpoints_if_no_filter`)."""
+    enforcement_model: Literal["flat", "strict_two_level"] = "flat"
+    """How the unified limits of projects and their domains relate. Operators who resell whole domains set strict_two_level:
+    what the projects of a domain use together then stays within the domain's limit."""
+
+
 class IdentitySettings(msgspec.Struct, frozen=True):
     token_seconds: Annotated[int, Meta(ge=1)] = 3600
     """How long a token is valid. Operators shorten it where tokens may leak, and lengthen it for long uploads."""
@@ -60,5 +71,7 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     trust_remote_user: bool = False
     """Whether REMOTE_USER (and REMOTE_DOMAIN, a domain's name) of the WSGI environment logs that user in. Only for who
     runs the application in a WSGI server that authenticates by itself; no header of a client ever counts."""
+    shares: ShareSettings = ShareSettings()
+    """The table [identity.shares]."""
     passwords: PasswordSettings = PasswordSettings()
     """The table [identity.passwords]."""

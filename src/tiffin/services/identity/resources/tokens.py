@@ -150,7 +150,8 @@ def _receipt(call: Call, proof: Proof, methods: tuple[str, ...]) -> Answer:
 
 def _subject(call: Call) -> Meaning:
     """What the subject token means. Raises `NotFound` when it is not valid (any more)."""
-    token, expired = call.request.get_header("X-Subject-Token"), _truth(call.param("allow_expired"))
+    token = call.request.get_header("X-Subject-Token")
+    expired = call.request.method != "DELETE" and _truth(call.param("allow_expired"))
     if not token or len(token) > MOST_TOKEN:
         raise NotFound("No token in the request." if not token else "Could not recognize token.")
     try:
