@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, false, text
+from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, false, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tiffin.core.tables import SECRET, Big, Id, LongText, Name, Table, Time
@@ -143,8 +143,8 @@ class RevokedToken(Table):
 
     __tablename__ = "identity_revoked_token"
     audit_id: Mapped[Id] = mapped_column(primary_key=True)
-    cascade: Mapped[bool]
-    revoked_at: Mapped[Time]
+    cascade: Mapped[bool] = mapped_column(default=True, server_default=true())
+    revoked_at: Mapped[Time] = mapped_column(default=0.0, server_default="0")
     expires_at: Mapped[Time] = mapped_column(index=True)  # some time from then on the row is of no use
 
 
