@@ -74,8 +74,7 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
     world = world or World()
     home = settings.home
     tell("opening the database")
-    # the hosts of a simulated cloud do not outlive its process: there is nothing to agree with after a power cut
-    database = Database(settings.database or f"sqlite:///{home / 'tiffin.db'}", durable=not settings.simulated)
+    database = database_of(settings)
     migrate(database)
     keys = Keys(home / "keys")
     identity = Identity(keys, world, settings.section("identity", IdentitySettings))
@@ -99,6 +98,11 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
     else:
         daemons = _real(cloud, settings)
     return Composition(cloud, Engine(cloud, node()), settings, daemons)
+
+
+def database_of(settings: Settings) -> Database:
+    # the hosts of a simulated cloud do not outlive its process: there is nothing to agree with after a power cut
+    return Database(settings.database or f"sqlite:///{settings.home / 'tiffin.db'}", durable=not settings.simulated)
 
 
 def _check_sections(cloud: Cloud, settings: Settings) -> None:

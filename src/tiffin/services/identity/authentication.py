@@ -39,13 +39,18 @@ _NAMED_PROJECT = select(Project.id).where(Project.domain_id == bindparam("domain
 _NAMED_DOMAIN = select(Project.id).where(Project.is_domain, Project.name == bindparam("name"))
 
 
+def secret_keys(keys: Keys) -> Keys:
+    """The keys of what must be read back. Not those of the tokens, which are dropped some time after a rotation; but they
+    open what the first release kept by them."""
+    return Keys(keys.folder / "secrets", older=keys)
+
+
 class Identity:
     """The part of a process that reads and writes tokens."""
 
     def __init__(self, keys: Keys, world: World, settings: IdentitySettings | None = None) -> None:
         self.keys, self.world, self.settings = keys, world, settings or IdentitySettings()
-        self.secrets = Keys(keys.folder / "secrets")
-        """Encrypts what must be read back. Not the tokens' keys: those are dropped some time after a rotation."""
+        self.secrets = secret_keys(keys)
         self.signing = SigningKeys(keys.folder)
         if self.settings.signed_tokens:
             self.signing.repository.ensure()

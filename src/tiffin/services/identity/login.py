@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, Forbidden, NotFound, Unauthorized
 from tiffin.services.identity import claims as c
-from tiffin.services.identity import compliance, outcomes, passcodes
+from tiffin.services.identity import compliance, oauth_login, outcomes, passcodes
 from tiffin.services.identity.authentication import REFUSED, Identity
 from tiffin.services.identity.claims import Claims
 from tiffin.services.identity.schemas import AuthBody, CredentialProof, DomainRef, IdentityProof, ScopeRef, UserRef
@@ -182,6 +182,14 @@ def _by_remote_user(session: Session, body: AuthBody, identity: Identity, call: 
     return Proof(method="external", settled=who is not None).about(who)
 
 
+def _by_oauth1(session: Session, body: AuthBody, identity: Identity, call: Call) -> Proof:
+    """Who lent the access token with which the request is signed."""
+    lent = oauth_login.find_access_token(session, call)
+    proof = Proof(method="oauth1", settled=True, access_token_id=lent.id, expires_at=lent.expires_at)
+    proof.scope = (c.PROJECT, lent.project_id)
+    return proof.about(identity.user(session, lent.user_id))
+
+
 Method = Callable[[Session, AuthBody, Identity, Call], Proof]
 """What a method finds, in a read transaction. It raises `BadRequest` for a body that makes no sense, and gives a proof that
 does not hold for one that is wrong, so that both take as long."""
@@ -192,6 +200,7 @@ METHODS: dict[str, Method] = {
     "application_credential": _by_credential,
     "totp": _by_passcode,
     "external": _by_remote_user,
+    "oauth1": _by_oauth1,
 }
 """By its name in a body, where a section of the same name (schemas.py) says the proof. Each has its bit in claims.METHODS."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tiffin.services.identity.authentication import Identity
+from tiffin.services.identity.authentication import Identity, secret_keys
 from tiffin.services.identity.bootstrap import (
     CLOUD,
     BootstrapOptions,
@@ -37,6 +37,7 @@ __all__ = [
     "hash_password",
     "project_exists",
     "recover_admin",
+    "secret_keys",
 ]
 
 

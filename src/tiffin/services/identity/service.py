@@ -13,6 +13,7 @@ from tiffin.services.identity.resources.credentials import credentials
 from tiffin.services.identity.resources.domain_config import domain_config
 from tiffin.services.identity.resources.domains import domains
 from tiffin.services.identity.resources.ec2_credentials import ec2_credentials
+from tiffin.services.identity.resources.ec2_tokens import ec2_tokens, s3_tokens
 from tiffin.services.identity.resources.endpoint_filters import (
     project_endpoints,
     project_groups,
@@ -31,6 +32,10 @@ from tiffin.services.identity.resources.groups import groups, members, of_user
 from tiffin.services.identity.resources.identity_providers import identity_providers
 from tiffin.services.identity.resources.limits import limits
 from tiffin.services.identity.resources.mappings import mappings
+from tiffin.services.identity.resources.oauth2 import oauth2
+from tiffin.services.identity.resources.oauth_access_tokens import access_token_roles, access_tokens
+from tiffin.services.identity.resources.oauth_consumers import consumers
+from tiffin.services.identity.resources.oauth_tokens import access_token_draws, grants_of_tokens, request_tokens
 from tiffin.services.identity.resources.policies import policies
 from tiffin.services.identity.resources.project_tags import project_tags
 from tiffin.services.identity.resources.projects import projects
@@ -72,6 +77,8 @@ service = Service(
         domains, projects, project_tags, users, user_passwords, user_projects, groups, members, of_user,
         roles, inferences, *grants, role_assignments,
         application_credentials, access_rules, credentials, ec2_credentials, trusts, trust_roles,
+        ec2_tokens, s3_tokens, consumers, request_tokens, access_token_draws, grants_of_tokens, access_tokens,
+        access_token_roles, oauth2,
         regions, services, endpoints, policies, registered_limits, limits, certificates,
         endpoint_groups, seen_endpoints, seeing_projects, seen_groups, project_endpoints, project_groups,
         associations, policy_endpoints, endpoint_policies,

@@ -53,6 +53,21 @@ class ShareSettings(msgspec.Struct, frozen=True):
     what the projects of a domain use together then stays within the domain's limit."""
 
 
+class CredentialSettings(msgspec.Struct, frozen=True):
+    """`[identity.credentials]`: keys of users and programs."""
+
+    user_limit: int = -1
+    """How many credentials (EC2 keys among them) a user may keep. Operators set it who let strangers in. -1: any number."""
+    application_limit: int = -1
+    """The same for application credentials."""
+    signature_seconds: float = 900.0
+    """How old a signed request to EC2 may be. Operators shorten it where signed requests may leak."""
+    request_token_seconds: int = 28800
+    """How long the user has to grant what an OAuth 1.0a consumer asked for. 0: for ever."""
+    access_token_seconds: int = 86400
+    """How long the consumer may use what was granted. Operators lengthen it for programs that nobody watches. 0: for ever."""
+
+
 class IdentitySettings(msgspec.Struct, frozen=True):
     token_seconds: Annotated[int, Meta(ge=1)] = 3600
     """How long a token is valid. Operators shorten it where tokens may leak, and lengthen it for long uploads."""
@@ -75,3 +90,5 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     """The table [identity.shares]."""
     passwords: PasswordSettings = PasswordSettings()
     """The table [identity.passwords]."""
+    credentials: CredentialSettings = CredentialSettings()
+    """The table [identity.credentials]."""

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, false, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tiffin.core.tables import SECRET, Big, Id, LongText, Name, Table, Time
+from tiffin.core.tables import ENCRYPTED, SECRET, Big, Id, LongText, Name, Table, Time
 
 
 def _owned(table: str, **more: Any) -> Any:
@@ -216,7 +216,7 @@ class Credential(Table):
     user_id: Mapped[Id] = _owned("identity_user", index=True)
     project_id: Mapped[Id | None] = _owned("identity_project")
     type: Mapped[Name]
-    blob: Mapped[bytes] = mapped_column(LargeBinary, info=SECRET)
+    blob: Mapped[bytes] = mapped_column(LargeBinary, info=ENCRYPTED)
     extra: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 

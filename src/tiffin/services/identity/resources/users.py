@@ -19,6 +19,7 @@ from tiffin.services.identity.authorization import touch
 from tiffin.services.identity.bodies import refuse_nothing
 from tiffin.services.identity.federated import FederatedList
 from tiffin.services.identity.filters import flag, listing, narrow
+from tiffin.services.identity.lending import forget_of_user
 from tiffin.services.identity.rules import new_id, parse_time, time
 from tiffin.services.identity.schemas import AnyText, Flag, IdText, Loose, NameText, Options, Password, truth
 from tiffin.services.identity.settings import PasswordSettings
@@ -271,6 +272,7 @@ def _update(call: Call, row: User, body: UserUpdate) -> None:
     enabled = truth(body.enabled, compliance.is_enabled(row, call.now, rules))
     if row.enabled and not enabled:
         row.generation += 1
+        forget_of_user(call.db, row.id)
     row.enabled = enabled
     if enabled:  # whatever else is changed of an enabled user opens its account again, as upstream does
         compliance.open_again(row, call.now, rules)
