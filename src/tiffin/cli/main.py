@@ -19,7 +19,6 @@ COMMANDS = {
     "status": "what runs, where, and how much it uses",
     "logs": "what the cloud writes to its log",
     "audit": "who logged in, and who changed what",
-    "recover": "give a lost administrator back",
     "policy": "the sample of a service's policy file; what is wrong with yours",
     "env": "print `export OS_...` lines for a shell",
     "openstack": "run the OpenStack client with the right credentials",

@@ -16,8 +16,6 @@ from tiffin.services.identity.bootstrap import (
     ensure_user,
 )
 from tiffin.services.identity.keys import Keys
-from tiffin.services.identity.passwords import hash_password
-from tiffin.services.identity.recovery import recover_admin
 from tiffin.services.identity.settings import IdentitySettings
 from tiffin.services.identity.tables import Project
 from tiffin.services.identity.unified_limits import KeptLimits
@@ -34,9 +32,7 @@ __all__ = [
     "ensure_project",
     "ensure_role_on_project",
     "ensure_user",
-    "hash_password",
     "project_exists",
-    "recover_admin",
     "secret_keys",
 ]
 
