@@ -87,6 +87,7 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
         policy_folder=home / "policy",
         sections=settings.sections,
     )
+    cloud.login_seconds = settings.login_days * 86_400.0
     _check_sections(cloud, settings)
     cloud.add(Identity, identity)
     cloud.add(UnifiedLimits, _limits(database, settings, identity))

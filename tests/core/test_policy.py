@@ -6,6 +6,7 @@ import itertools
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 from oslo_config.cfg import ConfigOpts
 from oslo_policy.policy import Enforcer, Rules
@@ -73,3 +74,17 @@ def test_an_operators_file(tmp_path: Path) -> None:
     assert not allows("'no': [", "yes", Policy("test", RULES.items(), file))  # nothing was before: all is refused
     assert not allows(None, "no")
     assert allows("'yes': '@'", "yes")
+
+
+def test_a_rule_may_be_for_some_scopes_only(tmp_path: Path) -> None:
+    scopes: dict[str, tuple[str, ...]] = {"yes": ("system", "project"), "admin": ("project",)}
+    file = tmp_path / "test.yaml"
+    file.write_text("'yes': 'role:admin'")
+    policy = Policy("test", {**RULES, "other": "rule:yes"}.items(), file, scopes.get)
+    project = PERSONAS["admin"]
+    domain, system = (
+        msgspec.structs.replace(project, project_id=None, **{key: value})
+        for key, value in (("domain_id", "d"), ("system_scope", "all"))
+    )
+    found = [[policy.allows(rule, actor, {}) for rule in ("yes", "admin", "other")] for actor in (project, system, domain)]
+    assert found == [[True, True, True], [True, False, True], [False, False, True]]

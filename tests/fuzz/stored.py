@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tiffin.core.database import Database
+from tiffin.core.tables import LOGIN
 
 
 class Stored:
@@ -24,10 +25,11 @@ class Stored:
             yield driver
 
     def fingerprint(self) -> bytes:
-        """Of every row; made anew only when rows have been written since the last one."""
+        """Of every row but those that keep account of logins, since a login that fails is recorded; made anew only when
+        rows have been written since the last one."""
         with self._connection() as connection:
             if connection.total_changes != self._written:
-                self._written, self._print = connection.total_changes, hashlib.blake2b(connection.serialize()).digest()
+                self._written, self._print = connection.total_changes, _digest(connection)
         return self._print
 
     def keep(self) -> None:
@@ -43,3 +45,12 @@ class Stored:
 
     def close(self) -> None:
         self._kept.close()
+
+
+def _digest(connection: sqlite3.Connection) -> bytes:
+    found = hashlib.blake2b()
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'sqlite_sequence'")
+    for (table,) in tables.fetchall():
+        rows = f'SELECT * FROM "{table}"' + (f" WHERE kind <> '{LOGIN}'" if table == "change" else "")
+        found.update(repr((table, connection.execute(rows).fetchall())).encode())
+    return found.digest()

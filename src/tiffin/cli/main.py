@@ -18,6 +18,8 @@ COMMANDS = {
     "destroy": "stop the cloud and remove its state",
     "status": "what runs, where, and how much it uses",
     "logs": "what the cloud writes to its log",
+    "audit": "who logged in, and who changed what",
+    "policy": "the sample of a service's policy file; what is wrong with yours",
     "env": "print `export OS_...` lines for a shell",
     "openstack": "run the OpenStack client with the right credentials",
     "ssh": "log in to a guest",

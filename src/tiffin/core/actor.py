@@ -106,8 +106,14 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     issued_at: float = 0.0
     expires_at: float = 0.0
     access_rules: tuple[AccessRule, ...] | None = None  # the only requests that the token is good for; None: any
+    lent: dict[str, str] = msgspec.field(default_factory=dict)  # ids of what the token was lent by, such as a trust
     closed_to: frozenset[str] = frozenset()  # the types of services that refuse the token
     token: dict[str, Any] = msgspec.field(default_factory=dict)  # what the identity service adds for its own rules
+
+    @property
+    def scope(self) -> str:
+        """What its token is for, as the scopes of rules are named: system, domain or project. One without counts as the last."""
+        return "system" if self.system_scope else "domain" if self.domain_id else "project"
 
     @property
     def is_admin(self) -> bool:

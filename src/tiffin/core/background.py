@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tiffin.core import idempotency
+from tiffin.core import changes, idempotency
 
 if TYPE_CHECKING:
     from tiffin.core.cloud import Cloud
@@ -32,8 +32,14 @@ def reconcile(cloud: Cloud) -> None:
 
 def keep_house(cloud: Cloud) -> None:
     """Remove what has served its time."""
+    now = cloud.world.clock()
     with cloud.database.write() as session:
-        idempotency.forget_old(session, cloud.world.clock())
+        idempotency.forget_old(session, now)
+    with cloud.database.read() as session:
+        end, more = changes.end_of_logins(session, now - cloud.login_seconds), True
+    while more:
+        with cloud.database.write() as session:
+            more = changes.forget_logins(session, end)
 
 
 def run(cloud: Cloud, stopping: threading.Event) -> None:

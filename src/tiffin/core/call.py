@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def _line(text: str) -> str:
+    """What a client said, fit for one line of a log."""
+    text = text[:255]
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
 class Call:
     def __init__(self, cloud: Cloud, service: Service, request: falcon.Request, request_id: str) -> None:
         self.cloud, self.service, self.request, self.request_id = cloud, service, request, request_id
@@ -68,9 +74,9 @@ class Call:
             yield session
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, *, lax: bool = False) -> Iterator[Session]:
         """A write transaction, for an operation with transaction="none"."""
-        with self.cloud.database.write() as session, self.transaction(session):
+        with self.cloud.database.write(lax=lax) as session, self.transaction(session):
             yield session
 
     def identify(self, actor: Actor, *, bound: bool = True) -> None:
@@ -133,6 +139,26 @@ class Call:
     def cloud_url(self) -> str:
         return str(self.request.forwarded_prefix).rstrip("/")
 
+    @functools.cached_property
+    def via(self) -> dict[str, Any]:
+        """How the request came, for the change log: from where, by what program, by which token. None of it is secret."""
+        request, actor = self.request, self._actor
+        facts = {
+            "address": request.remote_addr,
+            "forwarded_for": request.get_header("X-Forwarded-For"),  # what a client or its proxy says, true or not
+            "agent": request.user_agent,
+            "request": f"{request.method} {request.path}",
+        }
+        if actor is not None:
+            facts |= {
+                "user": actor.user_name,
+                "token": actor.audit_ids[0] if actor.audit_ids else None,
+                "domain_id": actor.domain_id,
+                "system_scope": actor.system_scope,
+                **actor.lent,
+            }
+        return {name: _line(text) for name, text in facts.items() if text}
+
     # --- policy, quota, changes, lifecycles --------------------------------------------------------------------------
 
     def own(self) -> Target:
@@ -166,6 +192,7 @@ class Call:
             request_id=self.request_id,
             actor_id=actor.user_id if actor else None,
             project_id=actor.project_id if actor else None,
+            via=self.via,
         )
 
     def record(

@@ -58,6 +58,8 @@ class Cloud:
         sections: Mapping[str, Any] | None = None,
     ) -> None:
         """`sections`: what an operator has set of each service, by its type (see core/settings.py)."""
+        self.login_seconds = 90 * 86_400.0
+        """For how long the change log keeps logins."""
         self.database, self.world, self.authenticate, self.secrets = database, world, authenticator, secrets
         self.refs = tuple(services)
         self._policy_folder, self._sections = policy_folder, sections or {}
@@ -87,7 +89,8 @@ class Cloud:
         found = self._policies.get(type)
         if found is None:
             file = self._policy_folder / f"{type}.yaml" if self._policy_folder else None
-            found = self._policies[type] = Policy(type, self.service(type).all_rules(), file)
+            service = self.service(type)
+            found = self._policies[type] = Policy(type, service.all_rules(), file, service.scopes)
         return found
 
     def quotas(self, type: str) -> Quotas:

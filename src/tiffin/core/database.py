@@ -78,10 +78,13 @@ class Database:
     """
 
     def __init__(self, url: str, *, durable: bool = True) -> None:
-        engine = (_sqlite if url.startswith("sqlite") else _postgresql)(url, durable)
+        make = _sqlite if url.startswith("sqlite") else _postgresql
+        engine = make(url, durable)
         self.writer = engine.execution_options(write=True)
         self.engine = engine.execution_options(**(_VIEW if engine.dialect.name == "postgresql" else {}))
         self._memory = threading.RLock() if url in ("sqlite://", "sqlite:///:memory:") else None
+        lax = make(url, False).execution_options(write=True) if durable and not self._memory else self.writer
+        self._lax = lax  # connects when it is first used
         self._after: list[Callable[[], None]] = []
 
     def on_commit(self, told: Callable[[], None]) -> None:
@@ -98,9 +101,13 @@ class Database:
             yield session
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[Session]:
-        """All or nothing: commits at the end, rolls back on any exception. Never call the outside world in it."""
-        with self._memory or contextlib.nullcontext(), Session(self.writer, expire_on_commit=False) as session:
+    def write(self, *, lax: bool = False) -> Iterator[Session]:
+        """All or nothing: commits at the end, rolls back on any exception. Never call the outside world in it.
+
+        `lax`: a power cut may take it, unless another write has followed; for accounts of what has changed nothing.
+        """
+        engine = self._lax if lax else self.writer
+        with self._memory or contextlib.nullcontext(), Session(engine, expire_on_commit=False) as session:
             yield session
             session.commit()
         for told in self._after:
@@ -108,3 +115,4 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+        self._lax.dispose()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -12,13 +10,17 @@ from typing import Any
 
 import structlog
 
+from tiffin.core import policy_file
 from tiffin.core.actor import Actor
 from tiffin.core.errors import Forbidden
+from tiffin.core.policy_file import parse
 
 log = structlog.get_logger("policy")
 
 Rule = tuple[str, str]
 """A rule's name and its default check string."""
+Scopes = Callable[[str], tuple[str, ...] | None]
+"""Which kinds of scope a rule is for, by its name; None: any."""
 Holds = Callable[[Mapping[str, Any], dict[str, Any]], bool]
 """Whether a check holds for a target and an actor's credentials."""
 
@@ -52,38 +54,8 @@ class Target(dict[str, Any]):
             return default
 
 
-def _field_check() -> Any:
-    """The check `field:<collection>:<attribute>=<value>` of oslo.policy's language: an attribute of the target has this
-    value, or fits this regular expression when it begins with `~`."""
-    from oslo_policy import _checks
-
-    class FieldCheck(_checks.Check):
-        def __init__(self, kind: str, match: str) -> None:
-            super().__init__(kind, match)
-            _, _, field_value = match.partition(":")
-            self.field, _, wanted = field_value.rpartition("=")
-            self.pattern = re.compile(wanted[1:]) if wanted.startswith("~") else None
-            self.wanted: Any = {"True": True, "False": False}.get(wanted, wanted)
-
-        def __call__(self, target: Mapping[str, Any], creds: Any, enforcer: Any, current_rule: Any = None) -> bool:
-            value = target.get(self.field)
-            if value is None:
-                return False
-            return bool(self.pattern.match(str(value))) if self.pattern else bool(value == self.wanted)
-
-    return FieldCheck
-
-
 def _nobody(target: Mapping[str, Any], creds: dict[str, Any]) -> bool:
     return False
-
-
-@functools.cache
-def _parsed(check: str) -> Any:
-    """A default check string as oslo.policy's tree. Many rules say the same."""
-    from oslo_policy import policy
-
-    return policy.RuleDefault("default", check).check
 
 
 def _functions(enforcer: Any) -> dict[str, Holds]:
@@ -115,13 +87,16 @@ def _functions(enforcer: Any) -> dict[str, Holds]:
 class Policy:
     """The rules of one service. oslo.policy is imported when the first rule is asked for."""
 
-    def __init__(self, service: str, rules: Iterable[Rule], file: Path | None = None) -> None:
+    def __init__(
+        self, service: str, rules: Iterable[Rule], file: Path | None = None, scopes: Scopes | None = None
+    ) -> None:
         self.service, self.file = service, file
         self.defaults: dict[str, str] = {}
         for name, check in rules:
             known = self.defaults.setdefault(name, check)
             if known != check:
                 raise ValueError(f"{service}: rule {name} has two defaults: {known!r} and {check!r}")
+        self._scopes = {name: scopes(name) for name in self.defaults} if scopes else {}
         self._rules: dict[str, Holds] | None = None
         self._stamp: float | None = None
         self._looked = 0.0
@@ -131,15 +106,16 @@ class Policy:
         from oslo_config import cfg
         from oslo_policy import policy
 
-        policy.register("field", _field_check())
         conf = cfg.ConfigOpts()
         conf([], project="tiffin", default_config_files=[], default_config_dirs=[])
         enforcer = policy.Enforcer(conf, policy_file=str(self.file) if self.file else None, use_conf=False)
-        overrides = dict(policy.Rules.load(self.file.read_text())) if self.file and self._stamp is not None else {}
-        for name in sorted(overrides.keys() - self.defaults.keys()):
-            log.warning("policy.unknown_rule", service=self.service, rule=name)
-        rules = {name: _parsed(check) for name, check in self.defaults.items()}
-        enforcer.set_rules(policy.Rules({**rules, **overrides}), overwrite=True, use_conf=False)
+        rules = {name: parse(check) for name, check in self.defaults.items()}
+        if self.file and self._stamp is not None:
+            text = self.file.read_text()
+            rules = policy_file.merge(rules, policy_file.read(text))
+            for problem in policy_file.problems(self.defaults, text):
+                log.warning("policy.problem", service=self.service, file=str(self.file), what=problem)
+        enforcer.set_rules(policy.Rules(rules), overwrite=True, use_conf=False)
         return _functions(enforcer)
 
     def look_again(self) -> None:
@@ -168,7 +144,11 @@ class Policy:
             return self._rules
 
     def allows(self, name: str, actor: Actor, target: Mapping[str, Any]) -> bool:
-        """Whether the rule holds for this actor and target. An unknown rule is a defect of ours and raises KeyError."""
+        """Whether the rule holds for this actor and target. An unknown rule is a defect of ours and raises KeyError.
+        A rule that is not for tokens of this scope holds for none of them, whatever an operator's file says of it."""
+        scopes = self._scopes.get(name)
+        if scopes is not None and actor.scope not in scopes:
+            return False
         return self._current()[name](target, actor.credentials())
 
     def enforce(self, name: str, actor: Actor, target: Mapping[str, Any]) -> None:

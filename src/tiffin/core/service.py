@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from tiffin.core.audit import Taxonomy
 from tiffin.core.policy import Rule
 from tiffin.core.quota import Quota
 from tiffin.core.resource import Operation, Resource
@@ -31,8 +32,10 @@ class Service:
     lifecycles: tuple[builtins.type[Lifecycle], ...] = ()
     reconcilers: tuple[Reconciler, ...] = ()
     rules: tuple[Rule, ...] = ()  # base rules that others refer to
+    scopes: Callable[[str], tuple[str, ...] | None] | None = None  # rule -> the scopes of tokens that it is for
     quotas: dict[str, Quota] = dataclasses.field(default_factory=dict)
     settings: Any = None
+    audit: Taxonomy | None = None  # how its changes are called in audit events
 
     @property
     def unified_limits(self) -> bool:
@@ -50,3 +53,6 @@ class Service:
             for operation in resource.operations:
                 if operation.policy:
                     yield operation.policy
+
+    def taxonomy(self) -> Taxonomy:
+        return self.audit or Taxonomy(f"service/{self.type}")

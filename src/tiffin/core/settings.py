@@ -77,6 +77,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "first start only.",
         ),
     ] = "RegionOne"
+    login_days: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=36_500,
+            description="For how many days the change log keeps who logged in, or failed to, when and from where "
+            "(`tiffin audit`); never more than the last million. Set by operators whose auditors want longer, or whose "
+            "law wants shorter.",
+        ),
+    ] = 90
     sections: Annotated[
         dict[str, dict[str, Any]],
         Meta(description="The tables of the file, by the type of the service that each belongs to, as they were written."),

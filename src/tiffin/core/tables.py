@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, Float, Index, Integer, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Float, Index, Integer, LargeBinary, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 Id = Annotated[str, mapped_column(String(64))]
@@ -32,11 +32,21 @@ class Table(DeclarativeBase):
     }
 
 
+LOGIN = "authenticate"
+"""The kind of the changes that are logins: all of them are rows of this table, and only they are removed some day."""
+IS_LOGIN = text(f"kind = '{LOGIN}'")
+"""The same as a condition; without a parameter, so that a database sees which index has exactly these."""
+
+
 class Change(Table):
     """One line of the log of everything that happened; see `changes.py`."""
 
     __tablename__ = "change"
-    __table_args__ = (Index("change_resource", "resource_type", "resource_id"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        Index("change_resource", "resource_type", "resource_id"),
+        Index("change_login", "at", sqlite_where=IS_LOGIN, postgresql_where=IS_LOGIN),
+        {"sqlite_autoincrement": True},
+    )
     sequence: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     at: Mapped[Time]
     request_id: Mapped[Id]
@@ -47,6 +57,7 @@ class Change(Table):
     kind: Mapped[str] = mapped_column(String(64))
     before: Mapped[dict[str, Any] | None]
     after: Mapped[dict[str, Any] | None]
+    via: Mapped[dict[str, Any] | None]  # how the request came: `Call.via`; None where the cloud acted by itself
 
 
 class LifecycleRow(Table):

@@ -6,6 +6,7 @@ or a string of a body is the id of a new user. A topic adds its own kinds by `@t
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 import re
@@ -16,6 +17,8 @@ import msgspec
 
 from api.identity import asked
 from api.identity.conftest import IdentityCloud
+from tiffin.services.identity.scopes import scopes
+from tiffin.services.identity.service import service
 
 PERSONAS = (
     "admin",  # of a project, like all that follow up to `other`
@@ -38,13 +41,15 @@ PERSONAS = (
 ANY = " ".join(PERSONAS)
 """Whoever has a token."""
 ADMINS = "admin domain_admin system_admin"
-"""Who has the role admin in whatever scope: what upstream's rule admin_required says."""
+"""Who has the role admin in whatever scope: what upstream's rule admin_required says. Of most rules the one of a domain is
+left out by their scopes."""
 READERS = f"{ADMINS} system_member system_reader"
 """Who may read the whole cloud: also a reader of the system."""
 
 
 class Row(msgspec.Struct, frozen=True):
-    """An operation, who may ask it, and what to send. `body` may hold `{kind}` in its strings; `route` is the path as the
+    """An operation, who may ask it, and what to send. `may` is what the rule says of them; whose token is of a scope that the
+    rule is not for may be among them (see `allowed`). `body` may hold `{kind}` in its strings; `route` is the path as the
     service declares it where that is not `path` with {kind} for each field."""
 
     method: str
@@ -182,6 +187,18 @@ def _role(scene: Scene) -> str:
 @thing("domain")
 def _domain(scene: Scene) -> str:
     return str(scene.cloud.make("domain", "/domains", name=scene.name(), enabled=False)["id"])
+
+
+@functools.cache
+def _rules() -> dict[str, str]:
+    """The rule of each operation that has one, by its shape."""
+    return {shape(o.method, o.path): o.policy[0] for o in service.operations() if o.policy is not None}
+
+
+def allowed(row: Row) -> set[str]:
+    """The personas that may, in the end."""
+    kinds = scopes(_rules().get(row.shape, "")) or ("system", "domain", "project")
+    return {name for name in row.may.split() if (name.partition("_")[0] if "_" in name else "project") in kinds}
 
 
 def all_rows() -> list[Row]:

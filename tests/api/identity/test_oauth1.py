@@ -138,6 +138,9 @@ def test_tokens_end_at_once(cloud: IdentityCloud, lent: tuple[Consumer, dict[str
     if cause in ("access token", "consumer"):
         assert cloud.do("GET", access_path).json["access_tokens"] == []
         assert consumer.login(access).status == 404
+        word, id = ("access_token", access["oauth_token"]) if cause == "access token" else ("consumer", consumer.id)
+        events = cloud.do("GET", "/OS-REVOKE/events").json["events"]
+        assert id in [event.get(f"OS-OAUTH1:{word}_id") for event in events]
 
 
 def _lose_all(cloud: IdentityCloud, user: str, project: str) -> Any:

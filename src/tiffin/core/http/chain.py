@@ -256,7 +256,10 @@ def _record(x: Exchange, before: dict[str, Any] | None, result: Any) -> None:
     operation = x.operation
     x.call.db.flush()
     after = changes.picture(result) if isinstance(result, Table) else None
-    id = getattr(result, "id", None) or (before or {}).get("id") or next(reversed(x.call.args.values()), "")
+    args = x.call.args
+    if before is None and after is None:
+        after = args or None  # of what has no row, such as a grant, the path says all
+    id = getattr(result, "id", None) or (before or {}).get("id") or args.get("id") or next(reversed(args.values()), "")
     x.call.record(
         str(operation.event), (f"{x.service.type}.{operation.resource.name}", str(id)), before=before, after=after
     )

@@ -97,6 +97,12 @@ def _methods(call: Call, proofs: list[Proof], identity: Identity) -> tuple[str, 
     return tuple(m for m in c.METHODS if m in every)
 
 
+def uses_up(body: AuthBody, proofs: list[Proof]) -> bool:
+    """Whether a login takes something away, a passcode or a use of a trust, which no power cut may give back. Else all that
+    it writes is that it was; and what is done with its token is a write that keeps this one too."""
+    return any(p.passcode for p in proofs) or (isinstance(body.scope, ScopeRef) and body.scope.trust is not None)
+
+
 def use_up(session: Session, call: Call, proof: Proof) -> None:
     """Raises `Refused` for a passcode that was used meanwhile."""
     if proof.passcode is None:

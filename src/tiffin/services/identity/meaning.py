@@ -221,6 +221,7 @@ def actor_of(meaning: Meaning) -> Actor:
         issued_at=meaning.claims.issued_at,
         expires_at=float(meaning.claims.expires_at),
         access_rules=_bounds(meaning),
+        lent=_lent(meaning),
         closed_to=OTHERS_ONLY if "ec2credential" in meaning.claims.methods else frozenset(),
         token=_words(meaning),
     )
@@ -230,6 +231,18 @@ def _bounds(meaning: Meaning) -> tuple[Bound, ...] | None:
     if meaning.access_rules is None:
         return None
     return tuple(Bound(rule["service"], rule["method"], rule["path"]) for rule in meaning.access_rules)
+
+
+def _lent(meaning: Meaning) -> dict[str, str]:
+    """For the change log: who acts by what another lent, or by a credential of its own, is told apart."""
+    lent = {}
+    if meaning.credential is not None:
+        lent["application_credential_id"] = meaning.credential.id
+    if meaning.claims.access_token_id:
+        lent["access_token_id"] = meaning.claims.access_token_id
+    if meaning.trust is not None:
+        lent |= {"trust_id": meaning.trust.id, "trustee_user_id": meaning.trust.trustee_user_id}
+    return lent
 
 
 def _words(meaning: Meaning) -> dict[str, Any]:

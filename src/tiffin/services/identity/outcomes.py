@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from tiffin.services.identity import compliance
+from tiffin.services.identity.audit import record_failure, record_login
 from tiffin.services.identity.authentication import Identity
 from tiffin.services.identity.settings import PasswordSettings
 from tiffin.services.identity.tables import User
@@ -21,29 +22,36 @@ from tiffin.services.identity.tables import User
 if TYPE_CHECKING:
     from tiffin.core.call import Call
     from tiffin.services.identity.login import Proof
+    from tiffin.services.identity.meaning import Meaning
 
 log = structlog.get_logger("identity")
 
 
-def succeeded(session: Session, call: Call, user: User, proofs: Sequence[Proof]) -> None:
-    """`user` has proved who it is, by `proofs`, and gets its token when this transaction commits.
+def succeeded(
+    session: Session, call: Call, user: User, proofs: Sequence[Proof], meaning: Meaning | None = None
+) -> None:
+    """`user` has proved who it is, by `proofs`, and gets its token, of this `meaning`, when this transaction commits.
 
     Raises `Unauthorized` when it may not log in all the same: then there is no token, nothing of this transaction stays, and
     `failed` hears of it.
     """
-    by_password = any(proof.method == "password" for proof in proofs)
-    if compliance.admit(session, user, call.now, _rules(call), by_password=by_password):
-        call.record("login", ("identity.user", user.id), after={"active_at": call.now})
+    methods = [proof.method for proof in proofs]
+    compliance.admit(session, user, call.now, _rules(call), by_password="password" in methods)
+    record_login(session, call, user, methods, meaning)
 
 
-def failed(session: Session, call: Call, user: User | None, reason: str) -> None:
-    """Someone was refused who said to be `user`; None when there is no such user. `reason` is one of the words below.
+def failed(
+    session: Session, call: Call, user: User | None, reason: str, methods: Sequence[str] = (), message: str = ""
+) -> None:
+    """Someone was refused who said to be `user`; None when there is no such user. `reason` is one of the words below,
+    `methods` what was tried, `message` what the answer says.
 
     Never raises: the answer stands whatever happens here.
     """
     log.info("login.refused", user_id=user.id if user is not None else None, reason=reason)
     if user is not None and reason == PASSWORD and compliance.count_failure(session, user, call.now, _rules(call)):
         call.record("lock", ("identity.user", user.id), after={"failed_at": call.now})
+    record_failure(session, call, user, reason, methods, message)
 
 
 def _rules(call: Call) -> PasswordSettings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tiffin.core.service import Service
+from tiffin.services.identity.audit import TAXONOMY
 from tiffin.services.identity.dialect import IdentityDialect
 from tiffin.services.identity.resources.access_rules import access_rules
 from tiffin.services.identity.resources.application_credentials import application_credentials
@@ -50,6 +51,7 @@ from tiffin.services.identity.resources.trusts import trust_roles, trusts
 from tiffin.services.identity.resources.user_passwords import user_passwords
 from tiffin.services.identity.resources.users import users
 from tiffin.services.identity.resources.versions import versions
+from tiffin.services.identity.scopes import scopes
 
 RULES = (
     ("admin_required", "role:admin or is_admin:1"),
@@ -84,4 +86,6 @@ service = Service(
         federation_projects, federation_domains, federated_login,
     ),
     rules=RULES,
+    scopes=scopes,
+    audit=TAXONOMY,
 )  # fmt: skip

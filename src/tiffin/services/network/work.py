@@ -22,6 +22,7 @@ class Work(msgspec.Struct, frozen=True):
     request_id: str
     cloud: Cloud | None = None  # without it nothing new is made
     actor_id: str | None = None
+    via: dict[str, Any] | None = None
 
     def new_id(self) -> str:
         return self.made_with().new_id()
@@ -42,7 +43,11 @@ class Work(msgspec.Struct, frozen=True):
     def record(self, kind: str, resource: tuple[str, str], project_id: str, **pictures: dict[str, Any] | None) -> None:
         """Append to the change log; `pictures` are `before` and `after`."""
         origin = changes.Origin(
-            at=self.now, request_id=self.request_id, actor_id=self.actor_id, project_id=project_id or None
+            at=self.now,
+            request_id=self.request_id,
+            actor_id=self.actor_id,
+            project_id=project_id or None,
+            via=self.via,
         )
         changes.record(self.db, origin, kind, resource, **pictures)
 
@@ -62,4 +67,4 @@ class Work(msgspec.Struct, frozen=True):
 
 def of(call: Call) -> Work:
     """The work of a request."""
-    return Work(call.db, call.now, call.request_id, call.cloud, call.actor.user_id)
+    return Work(call.db, call.now, call.request_id, call.cloud, call.actor.user_id, call.via)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from api.identity.personas import ADMINS, ANY, READERS, Row, Scene, thing
 
+NOT_OF_A_DOMAIN = READERS.replace("domain_admin ", "")
+"""The readers where the operation asks for the rule by itself, and the scopes of that do not show."""
 CONFIG = {"config": {"ldap": {"url": "ldap://there"}}}
 OF_DOMAIN = "manager member reader domain_manager domain_member domain_reader service"
 """Those whose token is of a project in the domain `D`, or of `D` itself, and who are no admins."""
@@ -25,8 +27,8 @@ ROWS = [
     Row("DELETE", "/v3/domains/{domain}", ADMINS),
     Row("PUT", "/v3/domains/{domain}/config", ADMINS, CONFIG),
     Row("GET", "/v3/domains/{configured}/config", READERS),
-    Row("GET", "/v3/domains/{configured}/config/ldap", READERS, route="/v3/domains/{}/config/{}"),
-    Row("GET", "/v3/domains/{configured}/config/ldap/url", READERS, route="/v3/domains/{}/config/{}/{}"),
+    Row("GET", "/v3/domains/{configured}/config/ldap", NOT_OF_A_DOMAIN, route="/v3/domains/{}/config/{}"),
+    Row("GET", "/v3/domains/{configured}/config/ldap/url", NOT_OF_A_DOMAIN, route="/v3/domains/{}/config/{}/{}"),
     Row("GET", "/v3/domains/default/config/security_compliance", ANY, route="/v3/domains/{}/config/{}"),
     Row("GET", "/v3/domains/default/config/security_compliance/password_regex", ANY,
         route="/v3/domains/{}/config/{}/{}"),

@@ -109,32 +109,33 @@ def issue(call: Call, body: AuthBody) -> Answer:
         login.settle(proofs, identity)
         return _grant(call, body, proofs)
     except factors.NeedsMore as more:
-        _refused(call, proofs, outcomes.FACTORS)
+        _refused(call, body, proofs, outcomes.FACTORS)
         return _receipt(call, proofs[0], more.methods)
     except (Unauthorized, Forbidden, NotFound) as no:
-        _refused(call, proofs, no.reason if isinstance(no, Refused) else outcomes.SCOPE if proofs else outcomes.REFUSED)
+        reason = no.reason if isinstance(no, Refused) else outcomes.SCOPE if proofs else outcomes.REFUSED
+        _refused(call, body, proofs, reason, no.message)
         raise
 
 
 def _grant(call: Call, body: AuthBody, proofs: list[Proof]) -> Answer:
-    with call.write() as session:
+    with call.write(lax=not granting.uses_up(body, proofs)) as session:
         token, meaning = granting.grant(session, call, body, proofs)
         user = login.claimed(proofs)
         assert user is not None
         try:
-            outcomes.succeeded(session, call, user, proofs)
+            outcomes.succeeded(session, call, user, proofs, meaning)
         except Unauthorized as no:
             raise Refused(outcomes.REFUSED, no.message) from None
         return _answer(call, meaning, token, 201)
 
 
-def _refused(call: Call, proofs: list[Proof], reason: str) -> None:
+def _refused(call: Call, body: AuthBody, proofs: list[Proof], reason: str, message: str = "") -> None:
     """What a refusal leaves behind. A passcode that was right, beside whatever else was asked, is used up."""
-    with call.write() as session:
+    with call.write(lax=not granting.uses_up(body, proofs)) as session:
         for proof in proofs if all(p.settled for p in proofs) else ():
             with contextlib.suppress(Refused):
                 granting.use_up(session, call, proof)
-        outcomes.failed(session, call, login.claimed(proofs), reason)
+        outcomes.failed(session, call, login.claimed(proofs), reason, body.identity.methods, message)
 
 
 def _receipt(call: Call, proof: Proof, methods: tuple[str, ...]) -> Answer:
@@ -211,7 +212,7 @@ def check(call: Call) -> Answer:
 # --- give back ------------------------------------------------------------------------------------------------------------
 
 
-@tokens.operation("DELETE", policy=REVOKE, about=about, event="delete")
+@tokens.operation("DELETE", policy=REVOKE, about=about)
 def revoke(call: Call) -> None:
     """Kill a token, and unless the query says `cascade=false` all that were made from it."""
     _, meaning = _of_subject(call)
@@ -221,6 +222,7 @@ def revoke(call: Call) -> None:
     if row is None:
         row = RevokedToken(audit_id=claims.audit_ids[0], cascade=cascade, revoked_at=call.now, expires_at=claims.expires_at)
         call.db.add(row)
+    call.record("delete", ("identity.token", row.audit_id), after={"user_id": claims.user_id, "cascade": cascade})
     touch(call.db)
 
 

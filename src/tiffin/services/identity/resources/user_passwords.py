@@ -41,7 +41,7 @@ def _prove_and_hash(call: Call, id: str, body: PasswordChange) -> Proven:
         not_again = compliance.not_again(session, row, rules) if row is not None else []
     if not passwords.check(body.original_password, kept) or row is None or kept is None:
         with call.write() as session:
-            outcomes.failed(session, call, session.get(User, id), barred or outcomes.PASSWORD)
+            outcomes.failed(session, call, session.get(User, id), barred or outcomes.PASSWORD, ["password"])
         raise Unauthorized(REFUSED)
     compliance.check_strength(body.password, rules)
     compliance.check_self_service(row, call.now, rules)

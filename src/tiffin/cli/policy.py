@@ -1,0 +1,55 @@
+"""Who may do what: print the sample of a service's policy file, or check the files in HOME/policy."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+from typing import cast
+
+from tiffin.cli.cloud import home_of
+from tiffin.cli.errors import CliError
+from tiffin.cli.status import SERVICES
+from tiffin.core import policy_file
+from tiffin.core.service import Service
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("sample", "check"), help="sample: every rule with its default; check: what is wrong")
+    parser.add_argument("service", nargs="?", choices=SERVICES, help="which one; `check` looks at all of them without")
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.what == "check":
+        return check(home_of(options.home) / "policy", (options.service,) if options.service else SERVICES)
+    if options.service is None:
+        raise CliError("say of which service: `./tiffin policy sample identity`.")
+    print(policy_file.sample(service(options.service)), end="")
+    return 0
+
+
+def service(type: str) -> Service:
+    return cast(Service, importlib.import_module(f"tiffin.services.{type}.service").service)
+
+
+def check(folder: Path, services: tuple[str, ...]) -> int:
+    """Say what is wrong with the files of these services. Gives the exit code."""
+    wrong, files = 0, sorted(folder.glob("*"))
+    if not files:
+        print(f"There is no file in {folder}: the defaults hold.")
+    for file in files:
+        if file.name.removesuffix(".yaml") not in SERVICES or file.suffix != ".yaml":
+            print(f"{file}: no service reads it; the names are {', '.join(f'{name}.yaml' for name in SERVICES)}.")
+            wrong += 1
+        elif file.stem in services:
+            found = _problems(file)
+            print("\n".join(f"{file}: {problem}" for problem in found or ["works as it says."]))
+            wrong += len(found)
+    return 1 if wrong else 0
+
+
+def _problems(file: Path) -> list[str]:
+    try:
+        return policy_file.problems(dict(service(file.stem).all_rules()), file.read_text())
+    except (policy_file.PolicyFileError, UnicodeDecodeError) as error:
+        return [f"it is not used at all. {error}"]
