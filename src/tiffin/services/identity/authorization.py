@@ -72,8 +72,7 @@ def _granted(session: Session, user_id: str, where: ColumnElement[bool]) -> list
 
 def project_roles(session: Session, user_id: str, project: Project) -> list[RoleName]:
     """The effective roles of a user on a project."""
-    scope = "domain" if project.is_domain else "project"
-    here = and_(Assignment.scope_id == project.id, Assignment.scope == scope, Assignment.inherited.is_(False))
+    here = and_(Assignment.scope_id == project.id, Assignment.scope == PROJECT, Assignment.inherited.is_(False))
     above = ancestors(session, project)
     if above:
         here = or_(here, and_(Assignment.scope_id.in_(above), Assignment.inherited.is_(True)))

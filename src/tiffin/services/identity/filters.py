@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Select, func
+from sqlalchemy import Select, and_, func
 
 from tiffin.core.call import Call
 from tiffin.core.listing import limit_of, page
@@ -17,7 +17,12 @@ MOST_ROWS = 1000
 
 def flag(text: str) -> bool:
     """A boolean of the query string: everything but a word for no is yes, as upstream reads it."""
-    return text.lower() not in ("0", "false", "no", "off")
+    return text.lower() not in ("0", "f", "false", "n", "no", "off")
+
+
+def asked(call: Call, word: str) -> bool:
+    """Whether the query has a word that needs no value, such as `effective`; only 0 takes it back, as upstream."""
+    return call.param(word, "0") != "0"
 
 
 def _like(text: str) -> str:
@@ -32,7 +37,17 @@ def _compare(column: Any, comparator: str, text: str) -> Any:
     pattern = {"contains": f"%{_like(text)}%", "startswith": f"{_like(text)}%", "endswith": f"%{_like(text)}"}.get(kind)
     if pattern is None:
         return None
-    return (column.ilike if ignoring_case else column.like)(pattern, escape="\\")
+    alike = column.ilike(pattern, escape="\\")
+    return alike if ignoring_case or not text else and_(alike, _same_case(column, kind, text))
+
+
+def _same_case(column: Any, kind: str, text: str) -> Any:
+    """What LIKE does not tell on every database."""
+    if kind == "startswith":
+        return func.substr(column, 1, len(text)) == text
+    if kind == "endswith":
+        return func.substr(column, func.length(column) - len(text) + 1) == text
+    return func.replace(column, text, "") != column
 
 
 def narrow(call: Call, statement: Select[Any], columns: Mapping[str, Any]) -> Select[Any]:

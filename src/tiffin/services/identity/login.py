@@ -14,6 +14,7 @@ from tiffin.services.identity import authorization as authz
 from tiffin.services.identity import claims as c
 from tiffin.services.identity.authentication import REFUSED, Identity, Meaning, alive
 from tiffin.services.identity.claims import Claims
+from tiffin.services.identity.hierarchy import check_scope
 from tiffin.services.identity.schemas import (
     AuthBody,
     CredentialProof,
@@ -216,6 +217,7 @@ def grant(session: Session, proofs: list[Proof], body: AuthBody, identity: Ident
             raise Unauthorized("Application credentials cannot request a scope.")
         changes |= {"kind": c.PROJECT, "scope_id": credential.project_id, "application_credential_id": credential.id}
     else:
+        check_scope(body, identity.settings.hierarchy)
         changes["kind"], changes["scope_id"] = scope_of(session, body.scope, user)
     claims = msgspec.structs.replace(claims, **changes)
     _check_factors(user, claims.methods)

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import msgspec
+from msgspec import Meta
+
+UrlSafe = Literal["off", "new", "strict"]
+
+
+class HierarchySettings(msgspec.Struct, frozen=True):
+    """The table [identity.hierarchy]: how domains, projects and roles may be built upon one another."""
+
+    max_project_tree_depth: Annotated[int, Meta(ge=1, le=50)] = 5
+    """Projects on the way from a domain to a leaf. Operators lower it where quotas or bills know fewer levels."""
+    project_name_url_safe: UrlSafe = "off"
+    """Whether a project's name may hold characters that are reserved in URLs. Operators who put names into paths choose
+    `new` (no such name is given any more) or `strict` (and none can be logged in to by that name)."""
+    domain_name_url_safe: UrlSafe = "off"
+    """The same for names of domains."""
+    prohibited_implied_roles: tuple[str, ...] = ("admin",)
+    """Roles that nothing may imply: who may add an implication would become that. Operators add powerful roles of theirs."""
 
 
 class IdentitySettings(msgspec.Struct, frozen=True):
@@ -14,3 +33,4 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     """How long a process remembers that a password was right, so that the next login need not hash. 0: never."""
     keep_keys: int = 3
     """How many token keys stay after a rotation; tokens of an older key end with it."""
+    hierarchy: HierarchySettings = HierarchySettings()

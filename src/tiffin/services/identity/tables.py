@@ -52,7 +52,7 @@ class Project(Table):
 class ProjectTag(Table):
     __tablename__ = "identity_project_tag"
     project_id: Mapped[Id] = _owned("identity_project", primary_key=True)
-    name: Mapped[Name] = mapped_column(primary_key=True)
+    name: Mapped[Name] = mapped_column(primary_key=True, index=True)
 
 
 class User(Table):
@@ -117,7 +117,10 @@ class Assignment(Table):
     """A role of a user or a group on a project, a domain or the system. `scope_id` is None for the system."""
 
     __tablename__ = "identity_assignment"
-    __table_args__ = (Index("identity_assignment_scope", "scope_id", "scope"),)
+    # everything that the list of assignments shows, so that it is read from the index alone, in order
+    __table_args__ = (
+        Index("identity_assignment_scope", "scope_id", "scope", "inherited", "role_id", "group_id", "user_id"),
+    )
     id: Mapped[Id] = mapped_column(primary_key=True)  # digest of all that follows: the same grant is the same row
     user_id: Mapped[Id | None] = _owned("identity_user", index=True)
     group_id: Mapped[Id | None] = _owned("identity_group", index=True)
