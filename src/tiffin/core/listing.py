@@ -30,7 +30,9 @@ def after(keys: Sequence[Key], id_column: Any, marker: str) -> ColumnElement[boo
         same = [_text(c) == v for (c, _), v in zip(keys[:n], at[:n], strict=True)]
         beyond = _text(column) < at[n] if descending else _text(column) > at[n]
         branches.append(and_(*same, beyond))
-    return or_(*branches)
+    first, descending = keys[0]
+    bound = _text(first) <= at[0] if descending else _text(first) >= at[0]  # follows from the rest; an index can use it
+    return and_(bound, or_(*branches))
 
 
 def page(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, Select, type_coerce
+from sqlalchemy import JSON, ColumnElement, Select, literal, select, type_coerce
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -70,3 +71,8 @@ def _items_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
 def _items_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     # an alias of a function that gives one column names that column too
     return f"json_array_elements_text({compiler.process(element.clauses, **kw)})"
+
+
+def listed(strings: Iterable[str]) -> Select[tuple[str]]:
+    """These strings as rows, by one parameter: for `in_()`, where there may be more than a statement can have parameters."""
+    return select(json_items(literal(sorted(strings), JSON)).table_valued("value").c.value)

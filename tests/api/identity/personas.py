@@ -136,10 +136,10 @@ class Scene:
             return [self.fill(v, names) for v in value]
         if not isinstance(value, str):
             return value
-        for word in re.findall(r"{([a-z0-9_]+)}", value):
+        for word in re.findall(r"{([A-Za-z0-9_]+)}", value):
             if word not in names:
                 names[word] = self.new(word)
-        return re.sub(r"{([a-z0-9_]+)}", lambda found: names[found[1]], value)
+        return re.sub(r"{([A-Za-z0-9_]+)}", lambda found: names[found[1]], value)
 
     def ask(self, persona: str, row: Row) -> int:
         """The status that this persona gets; what a request that was refused leaves changed is a defect."""

@@ -3,17 +3,26 @@ of them cost little more than their bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, literal, or_, select
 from sqlalchemy.orm import Session
 
+from tiffin.core.sql import listed
 from tiffin.services.identity import hierarchy
 from tiffin.services.identity.authorization import DOMAIN, PROJECT, SYSTEM, ancestors, implications, of_user
 from tiffin.services.identity.rules import closure
 from tiffin.services.identity.tables import Assignment, Membership, Project, Role
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Part of the list, in the order of the grants' ids: `most` rows, from row `row` of the grant `grant` on."""
+
+    most: int
+    grant: str = ""
+    row: int = 0
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +38,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     inherited: bool | None = None
     effective: bool = False
     domain: str | None = None  # only what concerns this domain and the projects in it
+    page: Page | None = None
 
 
 class Place(NamedTuple):
@@ -37,58 +47,95 @@ class Place(NamedTuple):
 
 
 class Block(NamedTuple):
-    """One role of many users, or of many groups, in one place."""
+    """One role of many users, or of a group, in one place."""
 
     kind: str  # user, group
-    holders: list[str]
+    holders: Sequence[str]
     place: Place
     role_id: str
     inherited: bool
+    grant: str  # on a page: the id of the assignment behind it
     group_id: str | None = None  # whose members the users are
     granted: Place | None = None  # where an inherited role was granted; None: at the place itself
     prior_id: str | None = None  # the role that implies this one
+    start: int = 0  # the part of the holders that is meant
+    stop: int | None = None
 
 
-def find(session: Session, wanted: Wanted) -> Iterator[Block]:
-    """What there is; the rows are read now, the blocks are made one after the other."""
+def find(session: Session, wanted: Wanted) -> tuple[Iterator[Block], str | None]:
+    """What there is, and the marker of the next page. The rows are read now; the blocks are made one after the other."""
+    rows = session.execute(_statement(session, wanted)).all()
+    behind: Sequence[Any] = ()
+    if wanted.page is not None:
+        rows, behind = rows[: wanted.page.most], rows[wanted.page.most :]
+    blocks = _in_effect(session, rows, wanted) if wanted.effective else _as_granted(rows)
+    if wanted.page is None or not wanted.page.most:
+        return blocks, None
+    return _cut(blocks, wanted.page, f"{behind[0].grant}.0" if behind else None)
+
+
+def _statement(session: Session, wanted: Wanted) -> Select[*tuple[Any, ...]]:
+    """One row for all users of whom the same was granted, from the index alone; for a page, one for each grant."""
     a = Assignment
-    where = _effective(session, wanted) if wanted.effective else _granted(session, wanted)
     same = (a.scope_id, a.scope, a.inherited, a.role_id, a.group_id)
-    rows = session.execute(
-        select(*same, func.aggregate_strings(a.user_id, ",")).where(*where).group_by(*same).order_by(*same)
-    ).all()
-    if not wanted.effective:
-        return _direct(rows)
-    groups = select(a.group_id).where(*where, a.group_id.is_not(None))
-    members = {row.group_id: [wanted.user] for row in rows} if wanted.user else _members(session, groups)
-    tops = select(a.scope_id).where(*where, a.inherited)
-    places = _below(session, tops, wanted) if any(row.inherited for row in rows) else {}
-    roles = _roles(session, {row.role_id for row in rows}, wanted.role)
-    return _expanded(rows, members, places, roles)
+    where = _effective(session, wanted) if wanted.effective else _granted(session, wanted)
+    if wanted.page is not None:
+        statement = select(*same, a.user_id.label("users"), a.id.label("grant")).where(*where)
+        return statement.where(a.id >= wanted.page.grant).order_by(a.id).limit(wanted.page.most + 1)
+    users = func.aggregate_strings(a.user_id, ",").label("users")
+    return select(*same, users, literal("").label("grant")).where(*where).group_by(*same).order_by(*same)
 
 
-def _direct(rows: Iterable[Any]) -> Iterator[Block]:
-    for scope_id, scope, inherited, role_id, group_id, users in rows:
+def _as_granted(rows: Iterable[Any]) -> Iterator[Block]:
+    for scope_id, scope, inherited, role_id, group_id, users, grant in rows:
         place = Place(scope, scope_id)
         if group_id is not None:
-            yield Block("group", [group_id], place, role_id, inherited)
+            yield Block("group", [group_id], place, role_id, inherited, grant)
         else:
-            yield Block("user", users.split(","), place, role_id, inherited)
+            yield Block("user", users.split(","), place, role_id, inherited, grant)
+
+
+def _in_effect(session: Session, rows: Sequence[Any], wanted: Wanted) -> Iterator[Block]:
+    groups = {row.group_id for row in rows if row.group_id is not None}
+    members = {group: [wanted.user] for group in groups} if wanted.user else _members(session, groups)
+    tops = {row.scope_id for row in rows if row.inherited}
+    below = _below(session, tops, wanted) if tops else {}
+    roles = _roles(session, {row.role_id for row in rows}, wanted.role)
+    return _expanded(rows, members, below, roles)
 
 
 def _expanded(
     rows: Iterable[Any],
-    members: Mapping[str | None, list[str]],
+    members: Mapping[str, list[str]],
     below: Mapping[str, list[str]],
     roles: Mapping[str, list[tuple[str, str | None]]],
 ) -> Iterator[Block]:
-    for scope_id, scope, inherited, role_id, group_id, users in rows:
-        holders = members.get(group_id, []) if group_id is not None else users.split(",")
+    for scope_id, scope, inherited, role_id, group_id, users, grant in rows:
+        holders = users.split(",") if group_id is None else members.get(group_id, [])
         granted = Place(scope, scope_id)
         places = [Place(PROJECT, id) for id in below.get(scope_id, ())] if inherited else [granted]
         for place in places if holders else ():
             for role, prior in roles[role_id]:
-                yield Block("user", holders, place, role, inherited, group_id, granted, prior)
+                yield Block("user", holders, place, role, inherited, grant, group_id, granted, prior)
+
+
+def _cut(blocks: Iterable[Block], page: Page, behind: str | None) -> tuple[Iterator[Block], str | None]:
+    """The rows of a page and the marker of the next: the grant with which it begins, and how many rows of it are shown."""
+    shown: list[Block] = []
+    left, grant, passed = page.most, "", 0
+    for block in blocks:
+        if block.grant != grant:
+            grant, passed = block.grant, 0
+        size = len(block.holders)
+        start = min(max(0, page.row - passed), size) if grant == page.grant else 0
+        stop = min(start + left, size)
+        if start < stop:
+            shown.append(block._replace(start=start, stop=stop))
+            left -= stop - start
+        if stop < size:
+            return iter(shown), f"{grant}.{passed + stop}"
+        passed += size
+    return iter(shown), behind
 
 
 # --- which rows matter -------------------------------------------------------------------------------------------------
@@ -157,25 +204,23 @@ def _leading_to(session: Session, role_id: str) -> list[str]:
 # --- what they turn into -----------------------------------------------------------------------------------------------
 
 
-def _members(session: Session, groups: Any) -> dict[str | None, list[str]]:
+def _members(session: Session, groups: Iterable[str]) -> dict[str, list[str]]:
     m = Membership
-    rows = session.execute(
-        select(m.group_id, func.aggregate_strings(m.user_id, ",")).where(m.group_id.in_(groups)).group_by(m.group_id)
-    )
+    users = func.aggregate_strings(m.user_id, ",")
+    rows = session.execute(select(m.group_id, users).where(m.group_id.in_(listed(groups))).group_by(m.group_id))
     return {group: users.split(",") for group, users in rows}
 
 
-def _below(session: Session, tops: Any, wanted: Wanted) -> dict[str, list[str]]:
+def _below(session: Session, tops: Iterable[str], wanted: Wanted) -> dict[str, list[str]]:
     """The projects that inherit from each of `tops`, as far as they are wanted."""
-    ids = list(session.scalars(tops.distinct()))
     if wanted.scope == PROJECT and not wanted.subtree:
-        return {id: [str(wanted.scope_id)] for id in ids}
-    within = hierarchy.below(tops)
+        return {id: [str(wanted.scope_id)] for id in tops}
+    within = hierarchy.below(listed(tops))
     children: dict[str, list[str]] = {}
     for id, parent in session.execute(select(within.c.id, within.c.parent_id)):
         children.setdefault(parent, []).append(id)
     asked = set(_tree(session, wanted)) if wanted.scope == PROJECT else None
-    found = {id: closure(children.get(id, ()), children) for id in ids}
+    found = {id: closure(children.get(id, ()), children) for id in tops}
     return {id: sorted(inside if asked is None else inside & asked) for id, inside in found.items()}
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import and_, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from tiffin.core.call import Call
@@ -177,7 +177,8 @@ LIST = "(rule:admin_required) or (role:reader and system_scope:all) or (role:rea
 
 @projects.operation("GET", policy=("identity:list_projects", LIST), about=_about_list)
 def index(call: Call) -> Page:
-    statement = select(*columns()).where(Project.is_domain.is_(flag(call.param("is_domain", "false") or "")))
+    domains = flag(call.param("is_domain", "false") or "")
+    statement = select(*columns()).where(Project.is_domain if domains else not_(Project.is_domain))
     if call.actor.domain_id:
         statement = statement.where(Project.domain_id == call.actor.domain_id)
     known = {
@@ -195,11 +196,9 @@ def _by_tags(call: Call, statement: Any) -> Any:
         text = call.param(word)
         if not text:
             continue
-        names = set(text.split(","))
-        tagged = select(ProjectTag.project_id).where(ProjectTag.name.in_(names)).group_by(ProjectTag.project_id)
-        if not word.endswith("-any"):
-            tagged = tagged.having(func.count() == len(names))
-        statement = statement.where(Project.id.not_in(tagged) if word.startswith("not-") else Project.id.in_(tagged))
+        tagged = [Project.id.in_(select(ProjectTag.project_id).where(ProjectTag.name == tag)) for tag in text.split(",")]
+        holds = or_(*tagged) if word.endswith("-any") else and_(*tagged)
+        statement = statement.where(not_(holds) if word.startswith("not-") else holds)
     return statement
 
 

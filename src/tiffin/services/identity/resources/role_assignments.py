@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -12,12 +12,15 @@ from sqlalchemy.orm import Session
 
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest
+from tiffin.core.http.dialect import next_href
+from tiffin.core.listing import limit_of
 from tiffin.core.policy import Target
 from tiffin.core.resource import Answer, Resource
+from tiffin.core.sql import listed
 from tiffin.services.identity import targets
-from tiffin.services.identity.assignments import Block, Place, Wanted, find
+from tiffin.services.identity.assignments import Block, Page, Place, Wanted, find
 from tiffin.services.identity.authorization import DOMAIN, PROJECT, SYSTEM
-from tiffin.services.identity.filters import asked
+from tiffin.services.identity.filters import MOST_ROWS, asked
 from tiffin.services.identity.tables import Group, Project, Role, User
 
 RULE = "(rule:admin_required) or (role:reader and system_scope:all) or (role:reader and domain_id:%(target.domain_id)s)"
@@ -25,8 +28,6 @@ AT_ONCE = 1 << 20
 """Bytes up to which a list is sent as a whole; a longer one is streamed as it is made."""
 ROWS = 2000
 """Assignments that are made at a time."""
-MOST_IDS = 5000
-"""Ids in one statement; databases bear some 32 000."""
 
 role_assignments = Resource(
     "role_assignment", "role_assignments", "/v3/role_assignments",
@@ -57,8 +58,19 @@ def _wanted(call: Call) -> Wanted:
         user=user or None, group=group or None, role=call.param("role.id") or None,
         scope=scope, scope_id=project or domain or None, subtree=subtree,
         inherited=None if inherited is None else inherited == "projects", effective=effective,
-        domain=None if subtree else call.actor.domain_id,
+        domain=None if subtree else call.actor.domain_id, page=_page(call),
     )  # fmt: skip
+
+
+def _page(call: Call) -> Page | None:
+    """The page that is asked for. Upstream's list has none; the marker is what the link to the next one says."""
+    most, marker = call.param("limit"), call.param("marker")
+    if most is None:
+        return None
+    grant, _, row = (marker or ".0").partition(".")
+    if not row.isdecimal() or len(row) > 18:
+        raise BadRequest(f"marker [{marker}] not found")
+    return Page(limit_of(most, MOST_ROWS) or 0, grant, int(row))
 
 
 def about(call: Call) -> Target:
@@ -78,14 +90,18 @@ def index(call: Call) -> Answer:
         _demand(call, "project", Project, wanted.scope_id)
     if wanted.effective:
         _demand(call, "user", User, wanted.user)
-    blocks = find(call.db, wanted)
+    blocks, behind = find(call.db, wanted)
     if asked(call, "include_names"):
         blocks = iter(every := list(blocks))
         writer = Writer(call.base_url, _names(call.db, every))
     else:
         writer = Writer(call.base_url, {})
     query = f"?{call.request.query_string}" if call.request.query_string else ""
-    links = {"self": f"{call.base_url}/v3/role_assignments{query}", "previous": None, "next": None}
+    links = {
+        "self": f"{call.base_url}/v3/role_assignments{query}",
+        "previous": None,
+        "next": next_href(call, behind) if behind is not None else None,
+    }
     return Answer(_whole_or_stream(writer.text(blocks, links)))
 
 
@@ -125,7 +141,7 @@ class Writer:
     def __init__(self, base_url: str, names: dict[str, _Texts]) -> None:
         self.base = _json.encode(f"{base_url}/v3").decode()[1:-1]
         self.texts = {kind: names.get(kind, _Texts()) for kind in ("user", "group", "role", PROJECT, DOMAIN)}
-        self._memberships: dict[str, list[str]] = {}
+        self._heads: dict[str, list[str]] = {}  # of the rows of each group's members
 
     def text(self, blocks: Iterator[Block], links: dict[str, Any]) -> Iterator[bytes]:
         """The whole body in pieces."""
@@ -141,19 +157,19 @@ class Writer:
         """The rows of those who were granted the role themselves."""
         texts, url = self.texts[block.kind], self._url(block)
         head, middle, tail = f'{{"{block.kind}":', f',"links":{{"assignment":"{url}/{block.kind}s/', self._tail(block)
-        for at in range(0, len(block.holders), ROWS):
-            yield ",".join([f"{head}{texts[id]}{middle}{id}{tail}" for id in block.holders[at : at + ROWS]])
+        for part in _parts(block, block.holders):
+            yield ",".join([f"{head}{texts[id]}{middle}{id}{tail}" for id in part])
 
     def _members(self, block: Block) -> Iterator[str]:
         """The rows of those who have the role through a group."""
         group, users = str(block.group_id), self.texts["user"]
-        parts = self._memberships.get(group)
-        if parts is None:
+        heads = self._heads.get(group)
+        if heads is None:
             link = f'"links":{{"membership":"{self.base}/groups/{group}/users/'
-            parts = self._memberships[group] = [f'{{"user":{users[id]},{link}{id}",' for id in block.holders]
+            heads = self._heads[group] = [f'{{"user":{users[id]},{link}{id}",' for id in block.holders]
         tail = f'"assignment":"{self._url(block)}/groups/{group}{self._tail(block)}'
-        for at in range(0, len(parts), ROWS):
-            yield f"{tail},".join(parts[at : at + ROWS]) + tail
+        for part in _parts(block, heads):
+            yield f"{tail},".join(part) + tail
 
     def _url(self, block: Block) -> str:
         """Where the role was granted, up to whom."""
@@ -173,6 +189,12 @@ class Writer:
         return f'{{"{scope}":{inner}{_INHERITED if inherited else ""}}}'
 
 
+def _parts(block: Block, each: Sequence[str]) -> Iterator[Sequence[str]]:
+    """What there is for each holder that is meant, some thousand at a time."""
+    stop = len(each) if block.stop is None else block.stop
+    return (each[at : min(at + ROWS, stop)] for at in range(block.start, stop, ROWS))
+
+
 _INHERITED = ',"OS-INHERIT:inherited_to":"projects"'
 
 
@@ -180,21 +202,21 @@ def _names(session: Session, blocks: list[Block]) -> dict[str, _Texts]:
     """The names of everything that the blocks speak of, each with its domain; a domain has none."""
     ids: dict[str, set[str]] = {kind: set() for kind in ("user", "group", "role", PROJECT, DOMAIN, SYSTEM)}
     for block in blocks:
-        ids[block.kind].update(block.holders)
+        ids[block.kind].update(block.holders[block.start : block.stop])
         ids["role"].add(block.role_id)
         ids[block.place.scope].add(block.place.id or "")
     tables: dict[str, Any] = {"user": User, "group": Group, "role": Role, PROJECT: Project, DOMAIN: Project}
     domains: dict[str, str] = dict(session.execute(select(Project.id, Project.name).where(Project.is_domain)).all())
-    return {kind: _named(session, table, sorted(ids[kind]), domains) for kind, table in tables.items()}
+    return {kind: _named(session, table, ids[kind], domains) for kind, table in tables.items()}
 
 
-def _named(session: Session, table: Any, ids: list[str], domains: dict[str, str]) -> _Texts:
+def _named(session: Session, table: Any, ids: set[str], domains: dict[str, str]) -> _Texts:
     texts = _Texts()
-    for at in range(0, len(ids), MOST_IDS):
-        part = table.id.in_(ids[at : at + MOST_IDS])
-        for id, name, domain in session.execute(select(table.id, table.name, table.domain_id).where(part)):
-            body: dict[str, Any] = {"id": id, "name": name}
-            if domain is not None:
-                body["domain"] = {"id": domain, "name": domains[domain]}
-            texts[id] = _json.encode(body).decode()
+    for id, name, domain in session.execute(
+        select(table.id, table.name, table.domain_id).where(table.id.in_(listed(ids)))
+    ):
+        body: dict[str, Any] = {"id": id, "name": name}
+        if domain is not None:
+            body["domain"] = {"id": domain, "name": domains[domain]}
+        texts[id] = _json.encode(body).decode()
     return texts

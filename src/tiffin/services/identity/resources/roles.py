@@ -168,7 +168,10 @@ def _inference(call: Call, prior: Role, implied: list[Role]) -> dict[str, Any]:
     return {"prior_role": _short(call, prior), "implies": [_short(call, role) for role in implied]}
 
 
-@roles.operation("GET", "/{id}/implies", policy=("identity:list_implied_roles", READ), about=targets.about("role", Role))
+about_prior = targets.about("role", Role)
+
+
+@roles.operation("GET", "/{id}/implies", policy=("identity:list_implied_roles", READ), about=about_prior)
 def list_implied(call: Call, id: str) -> Answer:
     prior = targets.found(call, "role", Role, id)
     implied = call.db.scalars(
