@@ -3,7 +3,9 @@ of them cost little more than their bytes."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,7 +20,8 @@ from tiffin.services.identity.tables import Assignment, Membership, Project, Rol
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Part of the list, in the order of the grants' ids: `most` rows, from row `row` of the grant `grant` on."""
+    """Part of the list, in the order of the grants' ids: `most` rows, from row `row` of the grant `grant` on. Each grant speaks
+    for itself here: what two of them imply alike may be there twice."""
 
     most: int
     grant: str = ""
@@ -77,7 +80,7 @@ def find(session: Session, wanted: Wanted) -> tuple[Iterator[Block], str | None]
 def _statement(session: Session, wanted: Wanted) -> Select[*tuple[Any, ...]]:
     """One row for all users of whom the same was granted, from the index alone; for a page, one for each grant."""
     a = Assignment
-    same = (a.scope_id, a.scope, a.inherited, a.role_id, a.group_id)
+    same = (a.scope_id, a.scope, a.inherited, a.group_id, a.role_id)
     where = _effective(session, wanted) if wanted.effective else _granted(session, wanted)
     if wanted.page is not None:
         statement = select(*same, a.user_id.label("users"), a.id.label("grant")).where(*where)
@@ -87,7 +90,7 @@ def _statement(session: Session, wanted: Wanted) -> Select[*tuple[Any, ...]]:
 
 
 def _as_granted(rows: Iterable[Any]) -> Iterator[Block]:
-    for scope_id, scope, inherited, role_id, group_id, users, grant in rows:
+    for scope_id, scope, inherited, group_id, role_id, users, grant in rows:
         place = Place(scope, scope_id)
         if group_id is not None:
             yield Block("group", [group_id], place, role_id, inherited, grant)
@@ -110,13 +113,22 @@ def _expanded(
     below: Mapping[str, list[str]],
     roles: Mapping[str, list[tuple[str, str | None]]],
 ) -> Iterator[Block]:
-    for scope_id, scope, inherited, role_id, group_id, users, grant in rows:
-        holders = users.split(",") if group_id is None else members.get(group_id, [])
+    for (scope_id, scope, inherited, group_id, grant), same in itertools.groupby(rows, itemgetter(0, 1, 2, 3, 6)):
+        held: dict[tuple[str, str | None], list[Sequence[str]]] = {}
+        for row in same:
+            holders: Sequence[str] = row.users.split(",") if group_id is None else members.get(group_id, ())
+            for role in roles[row.role_id] if holders else ():
+                held.setdefault(role, []).append(holders)
         granted = Place(scope, scope_id)
         places = [Place(PROJECT, id) for id in below.get(scope_id, ())] if inherited else [granted]
-        for place in places if holders else ():
-            for role, prior in roles[role_id]:
-                yield Block("user", holders, place, role, inherited, grant, group_id, granted, prior)
+        once = [(role, parts[0] if group_id else _union(parts)) for role, parts in held.items()]
+        for place, ((role_id, prior), holders) in itertools.product(places, once):
+            yield Block("user", holders, place, role_id, inherited, grant, group_id, granted, prior)
+
+
+def _union(parts: list[Sequence[str]]) -> Sequence[str]:
+    """Who is in any of the parts. Two roles of a user may imply the same one, which is shown once."""
+    return parts[0] if len(parts) == 1 else list(dict.fromkeys(itertools.chain(*parts)))
 
 
 def _cut(blocks: Iterable[Block], page: Page, behind: str | None) -> tuple[Iterator[Block], str | None]:

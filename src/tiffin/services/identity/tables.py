@@ -122,7 +122,7 @@ class Assignment(Table):
     __tablename__ = "identity_assignment"
     # everything that the list of assignments shows, so that it is read from the index alone, in order
     __table_args__ = (
-        Index("identity_assignment_scope", "scope_id", "scope", "inherited", "role_id", "group_id", "user_id"),
+        Index("identity_assignment_scope", "scope_id", "scope", "inherited", "group_id", "role_id", "user_id"),
     )
     id: Mapped[Id] = mapped_column(primary_key=True)  # digest of all that follows: the same grant is the same row
     user_id: Mapped[Id | None] = _owned("identity_user", index=True)
