@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import os
 import sqlite3
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from sqlalchemy import StaticPool, create_engine, select
+from sqlalchemy import StaticPool, create_engine, make_url, select
 from sqlalchemy.orm import Session
 
 from tiffin.core.actor import Actor
@@ -95,8 +96,10 @@ class MemoryDatabase(Database):
     _free: ClassVar[list[MemoryDatabase]] = []
 
     @classmethod
-    def take(cls) -> MemoryDatabase:
+    def take(cls) -> Database:
         """An empty one. Pages are copied from a template: a hundredth of the time that CREATE TABLE takes."""
+        if "TIFFIN_TEST_DATABASE" in os.environ:
+            return ServerDatabase.take()
         database = cls._free.pop() if cls._free else cls("sqlite://")
         with contextlib.closing(database.engine.raw_connection()) as connection:
             _template(len(Table.metadata.tables)).backup(connection.driver_connection)
@@ -105,6 +108,44 @@ class MemoryDatabase(Database):
     def close(self) -> None:
         self._after.clear()
         self._free.append(self)
+
+
+class ServerDatabase(Database):
+    """A database of this process on the server that TIFFIN_TEST_DATABASE names, emptied after each test."""
+
+    _one: ClassVar[ServerDatabase | None] = None
+    _tables = 0
+
+    @classmethod
+    def take(cls) -> Database:
+        if cls._one is None:
+            cls._one = cls(_own_database(os.environ["TIFFIN_TEST_DATABASE"]))
+        if cls._tables != len(Table.metadata.tables):
+            Table.metadata.create_all(cls._one.writer)
+            cls._tables = len(Table.metadata.tables)
+        return cls._one
+
+    def close(self) -> None:
+        self._after.clear()
+        names = [table.name for table in Table.metadata.sorted_tables]
+        look = " UNION ALL ".join(f"SELECT '{n}' WHERE EXISTS (SELECT 1 FROM \"{n}\")" for n in names)
+        with self.writer.begin() as connection:
+            connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+            for name in list(connection.exec_driver_sql(look).scalars()):
+                connection.exec_driver_sql(f'DELETE FROM "{name}"')
+            for sequence in connection.exec_driver_sql("SELECT sequencename FROM pg_sequences").scalars().all():
+                connection.exec_driver_sql(f'ALTER SEQUENCE "{sequence}" RESTART')
+
+
+def _own_database(server: str) -> str:
+    """A new database on the server, named after this process."""
+    name = f"test{os.getpid()}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}")
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return str(make_url(server).set(database=name).render_as_string(hide_password=False))
 
 
 class TestCloud:
@@ -147,6 +188,8 @@ class TestCloud:
 
     def _rows_changed(self) -> int:
         """How many rows have been changed so far, by whatever."""
+        if not isinstance(self.cloud.database, MemoryDatabase):
+            return 0
         connection = self.cloud.database.engine.raw_connection()
         try:
             return int(connection.driver_connection.total_changes)  # type: ignore[union-attr]  # sqlite3.Connection

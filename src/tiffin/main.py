@@ -21,7 +21,7 @@ from tiffin.core.state_folder import StateFolder
 from tiffin.core.world import World
 from tiffin.services.compute.drivers.base import Hosts, Hypervisor
 from tiffin.services.identity.public import Identity, IdentitySettings, Keys
-from tiffin.services.image.drivers.base import ImageStore
+from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.network.drivers.base import HostNetwork, MetadataListener, NetworkBackend
 
 SERVICES = (
@@ -89,7 +89,7 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
     )
     _check_sections(cloud, settings)
     cloud.add(Identity, identity)
-    cloud.add_lazy(ImageStore, lambda: _image_store(home))
+    cloud.add_lazy(ImageStores, lambda: _image_stores(home))
     if settings.simulated:
         daemons = None
         _simulated(cloud, settings)
@@ -119,10 +119,10 @@ def node() -> str:
     return socket.gethostname()
 
 
-def _image_store(home: Path) -> ImageStore:
+def _image_stores(home: Path) -> ImageStores:
     from tiffin.services.image.drivers.files import FileStore
 
-    return FileStore(home / "images")
+    return ImageStores([FileStore(home / "images")])
 
 
 def _simulated(cloud: Cloud, settings: Settings) -> None:

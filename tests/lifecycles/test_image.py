@@ -14,7 +14,7 @@ from api.image.conftest import ImageCloud
 from lifecycles.harness import Crash, Fate, crash_tests
 from tiffin.core.tables import Change, LifecycleRow
 from tiffin.services.image import uploads
-from tiffin.services.image.drivers.base import ImageStore
+from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.drivers.files import FileStore
 from tiffin.services.image.drivers.simulated import MemoryStore
 from tiffin.services.image.reconcilers import end_dead_uploads, forget_orphans
@@ -28,7 +28,7 @@ class FatefulCloud(ImageCloud):
     def __init__(self, fate: Fate) -> None:
         super().__init__()
         self.store = MemoryStore(fate=fate)
-        self.cloud.add(ImageStore, self.store)
+        self.cloud.add(ImageStores, ImageStores([self.store]))
 
     def row(self) -> ImageRow | None:
         with self.cloud.database.read() as session:
@@ -116,7 +116,7 @@ class FileCloud(FatefulCloud):
         self.fate = Fate()
         super().__init__(self.fate)
         self.store = FileStore(folder, fate=self.fate)
-        self.cloud.add(ImageStore, self.store)
+        self.cloud.add(ImageStores, ImageStores([self.store]))
         self.id = self.make()["id"]
         self.cloud.database.on_commit(lambda: self.fate("committed"))
 

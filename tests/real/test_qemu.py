@@ -18,10 +18,10 @@ import pytest
 
 from drivers import boot_sector
 from drivers.hypervisor_labs import ONE, RealLab
+from tiffin.core.confinement import as_user, user_for
 from tiffin.core.driver import Impossible, Refused, Turn
 from tiffin.services.compute.drivers import console, devices, kvm_probe, qemu_process
 from tiffin.services.compute.drivers.base import Guest, Nic
-from tiffin.services.compute.drivers.confinement import as_user, user_for
 
 pytestmark = pytest.mark.real
 IMAGES = Path(os.environ.get("TIFFIN_GUEST_IMAGES", "/var/tmp"))  # tiny.qcow2 and its vmlinuz

@@ -27,7 +27,8 @@ def run(options: argparse.Namespace) -> int:
     sys.argv = ["openstack", *options.words]
     from openstackclient.shell import main  # in this process: a second Python would cost a tenth of a second
 
-    return int(main(options.words) or 0)
+    code: object = main(options.words)
+    return code if isinstance(code, int) else 0  # a command may give what it has made: `federation protocol set` does
 
 
 def environment(cloud: Cloud, project: str | None, given: Mapping[str, str]) -> dict[str, str]:

@@ -51,6 +51,23 @@ def _sqlite(url: str, durable: bool) -> Engine:
     return engine
 
 
+def _postgresql(url: str, durable: bool) -> Engine:
+    rest = url.partition("://")[2]
+    return create_engine(
+        f"postgresql+psycopg://{rest}",
+        json_serializer=_dumps,
+        json_deserializer=msgspec.json.decode,
+        hide_parameters=True,
+        pool_size=32,
+        max_overflow=64,
+        connect_args={"options": f"-c timezone=UTC -c synchronous_commit={'on' if durable else 'off'}"},
+    )
+
+
+_VIEW = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+"""What makes a transaction on PostgreSQL a consistent view, as every one is on SQLite."""
+
+
 class Database:
     """Transactions on the one database. `url` is SQLAlchemy's: sqlite:///path or postgresql://...
 
@@ -60,18 +77,9 @@ class Database:
     """
 
     def __init__(self, url: str, *, durable: bool = True) -> None:
-        self.engine = (
-            _sqlite(url, durable)
-            if url.startswith("sqlite")
-            else create_engine(
-                url,
-                json_serializer=_dumps,
-                json_deserializer=msgspec.json.decode,
-                hide_parameters=True,
-                pool_size=16,
-            )
-        )
-        self.writer = self.engine.execution_options(write=True)
+        engine = (_sqlite if url.startswith("sqlite") else _postgresql)(url, durable)
+        self.writer = engine.execution_options(write=True)
+        self.engine = engine.execution_options(**(_VIEW if engine.dialect.name == "postgresql" else {}))
         self._memory = threading.RLock() if url in ("sqlite://", "sqlite:///:memory:") else None
         self._after: list[Callable[[], None]] = []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, Select, literal, select, type_coerce
+from sqlalchemy import JSON, BigInteger, ColumnElement, Select, cast, func, literal, select, type_coerce
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -28,14 +28,40 @@ def _postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     return f"coalesce(json_agg(json_build_object({compiler.process(element.clauses, **kw)})), '[]'::json)"
 
 
-def children(statement: Select[*tuple[Any, ...]], **fields: Any) -> ColumnElement[Any]:
+class json_objects_by(GenericFunction[Any]):
+    """json_objects_by(key, 'a', a, 'b', b): the same, in the order of the key; SQLite's own order is that of its loops."""
+
+    inherit_cache = True
+    type = JSON()
+    name = "json_objects_by"
+
+
+@compiles(json_objects_by, "sqlite")
+def _sqlite_by(element: Any, compiler: Any, **kw: Any) -> str:
+    _, *pairs = element.clauses
+    return f"json_group_array(json_object({', '.join(compiler.process(pair, **kw) for pair in pairs)}))"
+
+
+@compiles(json_objects_by, "postgresql")
+def _postgresql_by(element: Any, compiler: Any, **kw: Any) -> str:
+    key, *pairs = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"coalesce(json_agg(json_build_object({', '.join(pairs)}) ORDER BY {key}), '[]'::json)"
+
+
+def children(statement: Select[*tuple[Any, ...]], *, order: Any = None, **fields: Any) -> ColumnElement[Any]:
     """A column that holds, as a list of dicts, the rows of a correlated statement: a list with its children in one
-    SQL statement. `statement` is a `select()` whose columns are replaced by `fields`."""
+    SQL statement. `statement` is a `select()` whose columns are replaced by `fields`; `order` is a column to order by."""
     pairs: list[Any] = []
     for name, column in fields.items():
         pairs += [name, column]
-    inner = statement.with_only_columns(json_objects(*pairs))
+    objects: Any = json_objects(*pairs) if order is None else json_objects_by(order, *pairs)
+    inner = statement.with_only_columns(objects)
     return type_coerce(inner.scalar_subquery(), JSON)
+
+
+def total(amount: Any) -> ColumnElement[int]:
+    """The sum of whole numbers as a whole number, 0 of none; PostgreSQL's is a decimal one."""
+    return func.coalesce(cast(func.sum(amount), BigInteger), 0)
 
 
 class json_pairs(GenericFunction[Any]):

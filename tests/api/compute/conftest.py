@@ -14,7 +14,7 @@ from tiffin.core.driver import Refused
 from tiffin.core.http.local import Reply
 from tiffin.services.compute import reconcilers
 from tiffin.services.compute.drivers.base import HostFacts, Hosts, Hypervisor
-from tiffin.services.image.drivers.base import ImageStore
+from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.drivers.simulated import MemoryStore
 from tiffin.services.image.public import open_image
 from tiffin.services.network.drivers.base import NetworkBackend
@@ -61,7 +61,7 @@ class ComputeCloud(TestCloud):
         self.backend = SimulatedNetwork()
         self.hosts = SimulatedHosts()
         self.worlds: dict[str, SimulatedWorld] = {}
-        self.cloud.add(ImageStore, self.store)
+        self.cloud.add(ImageStores, ImageStores([self.store]))
         self.cloud.add(NetworkBackend, self.backend)
         self.cloud.add(Hosts, self.hosts)
         watch(self.cloud)

@@ -203,6 +203,8 @@ def test_names_that_are_safe_in_urls(cloud: IdentityCloud, safe: Any) -> None:
     good = 201 if safe == "off" else 400
     assert cloud.do("POST", "/projects", {"project": {"name": "x=y"}}).status == good
     assert cloud.do("POST", "/projects", {"project": {"name": "d?", "is_domain": True}}).status == good
+    assert cloud.do("POST", "/domains", {"domain": {"name": "d#"}}).status == good
+    assert cloud.do("PATCH", "/domains/default", {"domain": {"name": "d@"}}).status == (200 if safe == "off" else 400)
     made = cloud.make("project", "/projects", name="plain", is_domain=True)["id"]
     low = cloud.make("project", "/projects", name="plain")["id"]
     for id in (made, low):

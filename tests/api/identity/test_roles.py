@@ -134,7 +134,8 @@ def test_what_a_role_takes_along(cloud: IdentityCloud) -> None:
 
 @pytest.mark.parametrize(("fields", "status"), [
     ({}, 400), ({"name": ""}, 400), ({"name": " "}, 400), ({"name": "x" * 256}, 400), ({"name": 1}, 400),
-    ({"name": "member"}, 409), ({"name": "x", "description": 1}, 400), ({"name": "x", "domain_id": "none"}, 404), ({"name": "x", "domain_id": "a b"}, 400),
+    ({"name": "member"}, 409), ({"name": "x", "description": 1}, 400),
+    ({"name": "x", "domain_id": "none"}, 404), ({"name": "x", "domain_id": "a b"}, 400),
     ({"name": "x", "options": {"immutable": "yes"}}, 400), ({"name": "x", "options": {"other": True}}, 400),
 ])  # fmt: skip
 def test_bad_roles(cloud: IdentityCloud, fields: dict[str, Any], status: int) -> None:

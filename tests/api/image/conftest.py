@@ -10,7 +10,7 @@ import pytest
 from support import TestCloud
 from tiffin.core.cloud import ServiceRef
 from tiffin.core.http.local import Reply
-from tiffin.services.image.drivers.base import ImageStore
+from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.drivers.simulated import MemoryStore
 
 OCTETS = {"Content_Type": "application/octet-stream"}
@@ -22,7 +22,7 @@ class ImageCloud(TestCloud):
     def __init__(self) -> None:
         super().__init__([ServiceRef("image", "/image", "tiffin.services.image.service")])
         self.store = MemoryStore()
-        self.cloud.add(ImageStore, self.store)
+        self.cloud.add(ImageStores, ImageStores([self.store]))
 
     def make(self, token: str = "member", **image: Any) -> dict[str, Any]:
         reply = self.ask("POST", "/image/v2/images", token, {"disk_format": "raw", "container_format": "bare", **image})

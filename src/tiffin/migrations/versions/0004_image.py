@@ -27,7 +27,7 @@ def upgrade() -> None:
     sa.Column('checksum', sa.String(length=255), nullable=True),
     sa.Column('os_hash_algo', sa.String(length=255), nullable=True),
     sa.Column('os_hash_value', sa.String(length=255), nullable=True),
-    sa.Column('store', sa.String(length=255), nullable=True),
+    sa.Column('stores', sa.JSON(), nullable=False),
     sa.Column('created_at', sa.Float(precision=53), nullable=False),
     sa.Column('updated_at', sa.Float(precision=53), nullable=False),
     sa.Column('tags', sa.JSON(), nullable=False),
@@ -44,6 +44,7 @@ def upgrade() -> None:
     sa.Column('id', sa.String(length=64), nullable=False),
     sa.Column('image_id', sa.String(length=64), nullable=False),
     sa.Column('store', sa.String(length=255), nullable=False),
+    sa.Column('address', sa.Text(), nullable=True),
     sa.Column('role', sa.String(length=255), nullable=False),
     sa.Column('owner', sa.String(length=255), nullable=False),
     sa.Column('expires', sa.Float(precision=53), nullable=False),
@@ -57,6 +58,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id')
     )
     with op.batch_alter_table('image_blob', schema=None) as batch_op:
+        batch_op.create_index('image_blob_content', ['sha512', 'store'], unique=False)
         batch_op.create_index('image_blob_image', ['image_id'], unique=False)
 
     op.create_table('image_member',
@@ -70,4 +72,15 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('image_member', schema=None) as batch_op:
         batch_op.create_index('image_member_member', ['member_id', 'status'], unique=False)
+
+    op.create_table('image_location',
+    sa.Column('image_id', sa.String(length=64), nullable=False),
+    sa.Column('blob_id', sa.String(length=64), nullable=False),
+    sa.Column('metadata', sa.JSON(), nullable=False),
+    sa.ForeignKeyConstraint(['blob_id'], ['image_blob.id'], ),
+    sa.ForeignKeyConstraint(['image_id'], ['image.id'], ),
+    sa.PrimaryKeyConstraint('image_id', 'blob_id')
+    )
+    with op.batch_alter_table('image_location', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_image_location_blob_id'), ['blob_id'], unique=False)
 

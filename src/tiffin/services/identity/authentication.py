@@ -223,6 +223,7 @@ class _Memory:
         self.tokens: dict[bytes, tuple[Actor, Meaning]] = {}
         self.scopes: dict[tuple[Any, ...], Meaning] = {}  # what logins of the same user for the same scope deserved
         self.catalog: list[Any] | None = None
+        self.service_providers: list[dict[str, str]] | None = None
 
 
 class Identity:
@@ -261,6 +262,13 @@ class Identity:
         if memory.catalog is None:
             memory.catalog = catalog.load(session)
         return memory.catalog
+
+    def service_providers(self, session: Session) -> list[dict[str, str]]:
+        """The other clouds that trust this one, as a token's body lists them."""
+        memory = self._remembered(session)
+        if memory.service_providers is None:
+            memory.service_providers = catalog.service_providers(session)
+        return memory.service_providers
 
     def _remembered(self, session: Session) -> _Memory:
         # what this transaction reads belongs to the memory of this epoch, whatever other threads make of self._memory

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tiffin.services.identity.federation_tables import ServiceProvider
 from tiffin.services.identity.rules import endpoint_url
 from tiffin.services.identity.tables import CatalogService, Endpoint
 
@@ -24,6 +25,13 @@ def load(session: Session) -> list[Any]:
         .order_by(CatalogService.type, CatalogService.id, Endpoint.region_id, Endpoint.interface, Endpoint.id)
     )  # fmt: skip
     return [tuple(row) for row in session.execute(statement)]
+
+
+def service_providers(session: Session) -> list[dict[str, str]]:
+    """The other clouds that trust this one, as every token's body lists them."""
+    statement = select(ServiceProvider.id, ServiceProvider.auth_url, ServiceProvider.sp_url)
+    enabled = statement.where(ServiceProvider.enabled).order_by(ServiceProvider.id)
+    return [dict(row._mapping) for row in session.execute(enabled)]
 
 
 def show(rows: Iterable[Any], project_id: str | None, user_id: str) -> list[dict[str, Any]]:

@@ -8,12 +8,18 @@ from tiffin.services.identity.resources.access_rules import access_rules
 from tiffin.services.identity.resources.application_credentials import application_credentials
 from tiffin.services.identity.resources.auth import auth, auth_domains, auth_projects, user_projects
 from tiffin.services.identity.resources.credentials import credentials
+from tiffin.services.identity.resources.domain_config import domain_config
 from tiffin.services.identity.resources.domains import domains
 from tiffin.services.identity.resources.ec2_credentials import ec2_credentials
 from tiffin.services.identity.resources.endpoints import endpoints
+from tiffin.services.identity.resources.federated_login import federated_login
+from tiffin.services.identity.resources.federation_lists import federation_domains, federation_projects
+from tiffin.services.identity.resources.federation_protocols import federation_protocols
 from tiffin.services.identity.resources.grants import grants
 from tiffin.services.identity.resources.groups import groups, members, of_user
+from tiffin.services.identity.resources.identity_providers import identity_providers
 from tiffin.services.identity.resources.limits import limits
+from tiffin.services.identity.resources.mappings import mappings
 from tiffin.services.identity.resources.policies import policies
 from tiffin.services.identity.resources.project_tags import project_tags
 from tiffin.services.identity.resources.projects import projects
@@ -21,6 +27,7 @@ from tiffin.services.identity.resources.regions import regions
 from tiffin.services.identity.resources.registered_limits import registered_limits
 from tiffin.services.identity.resources.role_assignments import role_assignments
 from tiffin.services.identity.resources.roles import inferences, roles
+from tiffin.services.identity.resources.service_providers import service_providers
 from tiffin.services.identity.resources.services import services
 from tiffin.services.identity.resources.tokens import tokens
 from tiffin.services.identity.resources.trusts import trust_roles, trusts
@@ -52,6 +59,8 @@ service = Service(
         roles, inferences, *grants, role_assignments,
         application_credentials, access_rules, credentials, ec2_credentials, trusts, trust_roles,
         regions, services, endpoints, policies, registered_limits, limits,
+        domain_config, identity_providers, federation_protocols, mappings, service_providers,
+        federation_projects, federation_domains, federated_login,
     ),
     rules=RULES,
 )  # fmt: skip

@@ -24,6 +24,16 @@ class HierarchySettings(msgspec.Struct, frozen=True):
     """Roles that nothing may imply: who may add an implication would become that. Operators add powerful roles of theirs."""
 
 
+class PasswordSettings(msgspec.Struct, frozen=True):
+    """What is demanded of passwords. Set by operators who must comply with rules such as PCI DSS. Names and defaults are
+    those of upstream's [security_compliance]; everybody may read these two."""
+
+    password_regex: Annotated[str, Meta(max_length=1000)] = ""
+    """What the beginning of a new password must match, as Python's `re` reads it."""
+    password_regex_description: Annotated[str, Meta(max_length=1000)] = ""
+    """The same in words, for the user whose password was refused."""
+
+
 class IdentitySettings(msgspec.Struct, frozen=True):
     token_seconds: int = 3600
     """How long a token is valid. Operators shorten it where tokens may leak, and lengthen it for long uploads."""
@@ -34,3 +44,6 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     keep_keys: int = 3
     """How many token keys stay after a rotation; tokens of an older key end with it."""
     hierarchy: HierarchySettings = HierarchySettings()
+    """The table [identity.hierarchy]."""
+    passwords: PasswordSettings = PasswordSettings()
+    """The table [identity.passwords]."""

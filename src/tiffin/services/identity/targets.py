@@ -106,19 +106,11 @@ def merge_options(old: dict[str, Any], new: dict[str, Any], known: dict[str, typ
 IMMUTABLE: dict[str, type] = {"immutable": bool}
 
 
-def _said(body: Any) -> set[str]:
-    """The names of what an update says."""
-    fields = msgspec.structs.asdict(body)
-    return {name for name, value in fields.items() if value is not UNSET and (name != "extra" or value)}
-
-
-def says_nothing(body: Any) -> bool:
-    return not _said(body)
-
-
 def only_options(body: Any) -> Any:
     """The options of an update that says nothing else; None otherwise."""
-    return body.options if _said(body) == {"options"} else None
+    fields = msgspec.structs.asdict(body)
+    said = {name for name, value in fields.items() if value is not UNSET and (name != "extra" or value)}
+    return body.options if said == {"options"} else None
 
 
 def refuse_immutable(row: Any, kind: str, options: Any = None) -> None:

@@ -15,8 +15,8 @@ from tiffin.core.cloud import Cloud
 from tiffin.core.driver import Impossible
 from tiffin.core.errors import BadRequest, Fault, NotFound
 from tiffin.core.world import World
-from tiffin.services.image import search, uploads
-from tiffin.services.image.drivers.base import ImageStore, Missing
+from tiffin.services.image import content, search, uploads
+from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.inspection import OPAQUE_CONTAINERS
 from tiffin.services.image.tables import BlobRow, ImageRow
 
@@ -172,7 +172,5 @@ def fail_image(session: Session, image_id: str, reason: str, *, now: float = 0.0
 def open_image(cloud: Cloud, image_id: str) -> Iterator[bytes]:
     """The bytes of an active image. Outside of any transaction. Raises `Impossible` when there are none."""
     with cloud.database.read() as session:
-        key = session.scalar(select(BlobRow.id).where(BlobRow.image_id == image_id, BlobRow.role == "data"))
-    if key is None:
-        raise Missing(f"Image {image_id} has no data.")
-    return cloud.part(ImageStore).read(key)
+        places = content.places(session, image_id, cloud.part(ImageStores))
+    return content.read(cloud.part(ImageStores), places)

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from tiffin.core import lifecycle
 from tiffin.core.cloud import Cloud
 from tiffin.services.image import uploads
-from tiffin.services.image.drivers.base import ImageStore
+from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.tables import BlobRow
 
 log = structlog.get_logger("image")
@@ -18,28 +18,28 @@ def forget_orphans(cloud: Cloud) -> None:
     """Remove bytes that no row knows: what is left when a process dies between the end of an upload that had lost its
     claim and the removal of its bytes. There is no lifecycle to wake, since there is no row; and none can be on its way,
     since a row is committed before its first byte is written, and keys are never used twice."""
-    store = cloud.part(ImageStore)
-    kept = set(store.keys())
-    if not kept:
-        return
-    with cloud.database.read() as session:
-        known = set(session.scalars(select(BlobRow.id)))
-    for key in kept - known:
-        log.warning("image.orphan", store=store.name, key=key)
-        store.delete(key)
+    for store in cloud.part(ImageStores).all():
+        kept = set(store.keys()) if store.writable else set()
+        if not kept:
+            continue
+        with cloud.database.read() as session:
+            known = set(session.scalars(select(BlobRow.id).where(BlobRow.store == store.name)))
+        for key in kept - known:
+            log.warning("image.orphan", store=store.name, key=key)
+            store.delete(key)
 
 
 def end_dead_uploads(cloud: Cloud) -> None:
     """Wake the images whose upload died with its process, so that a restart need not wait for their claims to run out."""
     with cloud.database.read() as session:
         running = session.execute(
-            select(BlobRow.id, BlobRow.owner).where(BlobRow.role == "upload", BlobRow.expires > 0)
+            select(BlobRow.id, BlobRow.owner).where(BlobRow.role.in_(uploads.BEING_WRITTEN), BlobRow.expires > 0)
         ).all()
     dead = [id for id, owner in running if uploads.is_dead(owner)]
     if not dead:
         return
     now = cloud.world.clock()
     with cloud.database.write() as session:
-        for blob in session.scalars(select(BlobRow).where(BlobRow.id.in_(dead), BlobRow.role == "upload")):
+        for blob in session.scalars(select(BlobRow).where(BlobRow.id.in_(dead), BlobRow.role.in_(uploads.BEING_WRITTEN))):
             blob.expires = 0.0
             lifecycle.ask(session, now, ("image.image", blob.image_id), "watch", request_id=f"req-{blob.id}")

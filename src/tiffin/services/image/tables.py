@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import JSON, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tiffin.core.tables import Big, Id, Name, Table, Time
+from tiffin.core.tables import Big, Id, LongText, Name, Table, Time
 
 
 class ImageRow(Table):
@@ -34,7 +36,7 @@ class ImageRow(Table):
     checksum: Mapped[str | None]  # MD5 in hexadecimal
     os_hash_algo: Mapped[str | None]
     os_hash_value: Mapped[str | None]
-    store: Mapped[str | None]  # where the bytes are
+    stores: Mapped[list[str]] = mapped_column(default=list)  # where the bytes are, by name
     created_at: Mapped[Time]
     updated_at: Mapped[Time]
     tags: Mapped[list[str]] = mapped_column(default=list)
@@ -49,15 +51,17 @@ class ImageRow(Table):
 class BlobRow(Table):
     """Bytes in a store. The row is there before the first byte, and goes after the last: no byte without a row.
 
-    `role`: "upload" (being written by a request that renews `expires`), "stage" (waits for its import), "data" (what the
-    image is), "gone" (to be deleted).
+    `role`: "upload" (being written, by somebody who renews `expires`, into an image that waits for it), "copy" (being
+    written into a further store), "stage" (waits for its import), "data" (what the images at its `LocationRow`s are),
+    "gone" (to be deleted).
     """
 
     __tablename__ = "image_blob"
-    __table_args__ = (Index("image_blob_image", "image_id"),)
+    __table_args__ = (Index("image_blob_image", "image_id"), Index("image_blob_content", "sha512", "store"))
     id: Mapped[Id] = mapped_column(primary_key=True)  # the key in the store
-    image_id: Mapped[Id] = mapped_column(ForeignKey("image.id"))
+    image_id: Mapped[Id] = mapped_column(ForeignKey("image.id"))  # whose lifecycle looks after the bytes
     store: Mapped[str]
+    address: Mapped[LongText | None]  # where a store that we only read has it, instead of under a key of ours
     role: Mapped[str]
     owner: Mapped[Name]  # the process that writes an upload; see uploads.py
     expires: Mapped[Time]  # when an upload that was not renewed is dead
@@ -67,6 +71,15 @@ class BlobRow(Table):
     sha512: Mapped[str | None]
     formats: Mapped[list[str]] = mapped_column(default=list)  # what inspection found in the bytes
     problem: Mapped[str | None]  # why the bytes are not safe, if they are not
+
+
+class LocationRow(Table):
+    """That an image is these bytes. Equal bytes are kept once in a store, so that several images may be the same."""
+
+    __tablename__ = "image_location"
+    image_id: Mapped[Id] = mapped_column(ForeignKey("image.id"), primary_key=True)
+    blob_id: Mapped[Id] = mapped_column(ForeignKey("image_blob.id"), primary_key=True, index=True)
+    data: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)  # what a client said of the location
 
 
 class MemberRow(Table):

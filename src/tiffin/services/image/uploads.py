@@ -11,6 +11,7 @@ import functools
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from sqlalchemy import select, update
@@ -19,8 +20,8 @@ from sqlalchemy.orm import Session
 from tiffin.core import changes, lifecycle
 from tiffin.core.cloud import Cloud
 from tiffin.core.errors import BadRequest, Conflict, Gone, TooLarge
-from tiffin.services.image import inspection
-from tiffin.services.image.drivers.base import ImageStore
+from tiffin.services.image import content, inspection
+from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.inspection import Findings, Inspection
 from tiffin.services.image.settings import Settings
 from tiffin.services.image.tables import BlobRow, ImageRow
@@ -31,6 +32,12 @@ RENEW = 30.0
 """Seconds between two renewals."""
 
 MIB = 1 << 20
+BEING_WRITTEN = ("upload", "copy")
+"""The roles of bytes that somebody is bringing, under a lease."""
+
+
+Purpose = Literal["upload", "stage", "copy"]
+"""Bytes that become the image, that wait for their import, that the image has already in another store."""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -38,9 +45,10 @@ class Claim(msgspec.Struct, frozen=True):
 
     key: str
     image_id: str
+    store: str
     disk_format: str
     container_format: str
-    staging: bool  # the bytes wait for their import
+    purpose: Purpose
     origin: changes.Origin
     most: int  # bytes that are accepted
     exactly: int | None = None  # bytes that were announced
@@ -72,22 +80,25 @@ def claim(
     image: ImageRow,
     origin: changes.Origin,
     *,
-    staging: bool = False,
+    purpose: Purpose = "upload",
+    store: str = "",
     most: int | None = None,
 ) -> Claim:
-    """Take a queued image, or one whose upload has died, for an upload. Raises `Conflict` when it is neither, `BadRequest`
-    when its formats are not set yet."""
-    _check_free(session, image, origin.at, staging)
+    """Take a queued image, or one whose upload has died, for an upload; any image for a copy. `store`: the default one
+    unless said. Raises `Conflict` when the image is not free, `BadRequest` when its formats are not set yet."""
     settings: Settings = cloud.service("image").settings
-    image.status, image.updated_at = "uploading" if staging else "saving", origin.at
+    stores = cloud.part(ImageStores)
+    if purpose != "copy":
+        _check_free(session, image, origin.at, purpose)
+        image.status, image.updated_at = "uploading" if purpose == "stage" else "saving", origin.at
     key = cloud.world.new_id()
-    store = cloud.part(ImageStore)
+    store = stores.staging.name if purpose == "stage" else store or stores.default
     session.add(
         BlobRow(
             id=key,
             image_id=image.id,
-            store=store.name,
-            role="upload",
+            store=store,
+            role="copy" if purpose == "copy" else "upload",
             owner=process(),
             expires=origin.at + LEASE,
             formats=[],
@@ -97,20 +108,21 @@ def claim(
     return Claim(
         key=key,
         image_id=image.id,
+        store=store,
         disk_format=image.disk_format or "",
         container_format=image.container_format or "",
-        staging=staging,
+        purpose=purpose,
         origin=origin,
         most=settings.max_bytes if most is None else min(most, settings.max_bytes),
     )
 
 
-def _check_free(session: Session, image: ImageRow, now: float, staging: bool) -> None:
+def _check_free(session: Session, image: ImageRow, now: float, purpose: Purpose) -> None:
     upload = select(BlobRow).where(BlobRow.image_id == image.id, BlobRow.role == "upload")
     for blob in session.scalars(upload.where(BlobRow.expires <= now)):
         abandon(image, blob)
     if image.status != "queued":
-        wanted = "uploading" if staging else "saving"
+        wanted = "uploading" if purpose == "stage" else "saving"
         raise Conflict(f"Image status transition from {image.status} to {wanted} is not allowed")
     if not image.disk_format or not image.container_format:
         raise BadRequest("Properties disk_format, container_format must be set prior to saving data.")
@@ -129,16 +141,17 @@ def bring(cloud: Cloud, claim: Claim, chunks: Iterable[bytes]) -> None:
     def judged() -> Iterator[bytes]:
         yield from watched.watch(_renewed(cloud, claim, _bounded(claim, chunks)))
         found.append(watched.findings())
-        if not claim.staging:  # what is staged is judged by its import
+        if claim.purpose != "stage":  # what is staged is judged by its import
             inspection.check(found[0], claim.disk_format, claim.container_format, settings.max_virtual_bytes)
 
+    store = cloud.part(ImageStores).get(claim.store)
     try:
-        cloud.part(ImageStore).write(claim.key, judged())
+        store.write(claim.key, judged())
     except Exception:
         give_up(cloud, claim)
         raise
     if not _settle(cloud, claim, found[0]):
-        cloud.part(ImageStore).delete(claim.key)
+        store.delete(claim.key)
         raise _gone(claim)
 
 
@@ -166,7 +179,7 @@ def _renewed(cloud: Cloud, claim: Claim, chunks: Iterable[bytes]) -> Iterator[by
         if now >= due:
             due = now + RENEW
             with cloud.database.write() as session:
-                mine = update(BlobRow).where(BlobRow.id == claim.key, BlobRow.role == "upload")
+                mine = update(BlobRow).where(BlobRow.id == claim.key, BlobRow.role.in_(BEING_WRITTEN))
                 if session.scalar(mine.values(expires=now + LEASE).returning(BlobRow.id)) is None:
                     raise _gone(claim)
         yield chunk
@@ -176,9 +189,8 @@ def _settle(cloud: Cloud, claim: Claim, found: Findings) -> bool:
     """Make the bytes the image's. False when the claim was lost meanwhile."""
     with cloud.database.write() as session:
         blob, image = session.get(BlobRow, claim.key), session.get(ImageRow, claim.image_id)
-        if blob is None or image is None or blob.role != "upload" or image.status not in ("saving", "uploading"):
+        if blob is None or image is None or not _holds(claim, image, blob):
             return False
-        blob.role = "stage" if claim.staging else "data"
         blob.size, blob.virtual_size, blob.formats, blob.problem = (
             found.size,
             found.virtual_size,
@@ -188,12 +200,16 @@ def _settle(cloud: Cloud, claim: Claim, found: Findings) -> bool:
         blob.checksum, blob.sha512 = found.checksum, found.sha512
         image.updated_at = cloud.world.clock()
         before = changes.picture(image)
-        if not claim.staging:
-            activate(image, blob)
+        if claim.purpose == "stage":
+            blob.role = "stage"
+        elif claim.purpose == "copy":
+            content.link(session, image, blob)
+        else:
+            activate(session, image, blob)
         changes.record(
             session,
             claim.origin,
-            "stage" if claim.staging else "upload",
+            claim.purpose,
             ("image.image", image.id),
             before=before,
             after=changes.picture(image),
@@ -202,19 +218,26 @@ def _settle(cloud: Cloud, claim: Claim, found: Findings) -> bool:
         return True
 
 
-def activate(image: ImageRow, blob: BlobRow) -> None:
-    """The bytes are the image from here on."""
-    blob.role = "data"
-    image.status, image.store = "active", blob.store
+def _holds(claim: Claim, image: ImageRow, blob: BlobRow) -> bool:
+    """Whether a claim is still good when its bytes have come."""
+    if claim.purpose == "copy":
+        return blob.role == "copy" and image.status in ("active", "deactivated", "importing")
+    return blob.role == "upload" and image.status in ("saving", "uploading")
+
+
+def activate(session: Session, image: ImageRow, blob: BlobRow) -> None:
+    """The bytes are the image from here on. Its lifecycle has to sweep: they may have been here before."""
+    image.status = "active"
     image.size, image.virtual_size, image.checksum = blob.size, blob.virtual_size, blob.checksum
     image.os_hash_algo, image.os_hash_value = "sha512", blob.sha512
+    content.link(session, image, blob)
 
 
 def give_up(cloud: Cloud, claim: Claim) -> None:
     """Let go of a claim: the image can be tried again, and its lifecycle forgets what was written."""
     with cloud.database.write() as session:
         blob, image = session.get(BlobRow, claim.key), session.get(ImageRow, claim.image_id)
-        if blob is None or image is None or blob.role != "upload":
+        if blob is None or image is None or blob.role not in BEING_WRITTEN:
             return
         abandon(image, blob)
         now = cloud.world.clock()
@@ -223,6 +246,6 @@ def give_up(cloud: Cloud, claim: Claim) -> None:
 
 def abandon(image: ImageRow, blob: BlobRow) -> None:
     """The bytes will not become the image's; the image waits for others."""
-    blob.role = "gone"
-    if image.status in ("saving", "uploading", "importing"):
+    into_image, blob.role = blob.role in ("upload", "stage"), "gone"
+    if into_image and image.status in ("saving", "uploading", "importing"):
         image.status = "queued"

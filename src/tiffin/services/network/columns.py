@@ -164,6 +164,7 @@ def addresses_column(device_id: Any, project_id: Any) -> ColumnElement[Any]:
     )
     return children(
         query,
+        order=kinds.c.floating,
         port_id=t.PortRow.id,
         network_name=t.NetworkRow.name,
         version=t.SubnetRow.ip_version,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 import msgspec
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from tiffin.core.errors import Conflict
+from tiffin.core.sql import total
 from tiffin.core.world import World
 from tiffin.services.placement import tables as t
 from tiffin.services.placement.allocating import Consumer, Wanted, bump, forget, give_back, replace
@@ -148,7 +149,7 @@ def allocations(session: Session, consumer_id: str) -> dict[str, dict[str, int]]
 def usage_of_project(session: Session, project_id: str) -> dict[str, int]:
     """How much of each class the project's consumers use."""
     query = (
-        select(t.Allocation.resource_class, func.sum(t.Allocation.used))
+        select(t.Allocation.resource_class, total(t.Allocation.used))
         .join(t.Consumer, t.Consumer.id == t.Allocation.consumer_id)
         .where(t.Consumer.project_id == project_id)
         .group_by(t.Allocation.resource_class)

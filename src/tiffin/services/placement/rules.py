@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, exists, func, select
+from sqlalchemy import ColumnElement, Select, and_, exists, select
 from sqlalchemy.orm import aliased
 
+from tiffin.core.sql import total
 from tiffin.services.placement.tables import (
     Allocation,
     Inventory,
@@ -34,11 +35,10 @@ class Amount(msgspec.Struct, frozen=True):
 
 def used_of(provider_id: Any, resource_class: Any) -> ColumnElement[int]:
     """How much of a class is allocated at a provider."""
-    return func.coalesce(
-        select(func.sum(Allocation.used))
+    return (
+        select(total(Allocation.used))
         .where(Allocation.provider_id == provider_id, Allocation.resource_class == resource_class)
-        .scalar_subquery(),
-        0,
+        .scalar_subquery()
     )
 
 

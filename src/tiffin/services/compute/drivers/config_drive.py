@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from tiffin.core.confinement import give
 from tiffin.core.driver import Refused
 from tiffin.services.compute.drivers import guest_check
-from tiffin.services.compute.drivers.confinement import give
 
 
 def ensure(guest_folder: Path, user: int | None, files: Mapping[str, bytes]) -> None:

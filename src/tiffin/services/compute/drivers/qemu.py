@@ -23,6 +23,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from tiffin.core.confinement import as_user, give, user_for
 from tiffin.core.driver import Impossible, Turn
 from tiffin.services.compute.drivers import (
     config_drive,
@@ -47,7 +48,6 @@ from tiffin.services.compute.drivers.base import (
     Nic,
     Snapshot,
 )
-from tiffin.services.compute.drivers.confinement import as_user, give, user_for
 from tiffin.services.compute.drivers.fences import Fences
 from tiffin.services.compute.drivers.qemu_command import Machine, command
 from tiffin.services.compute.drivers.qemu_images import ImageCache

@@ -10,10 +10,11 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from tiffin.core import qemu_img
+from tiffin.core.confinement import give, user_for
 from tiffin.core.driver import Impossible, Refused
-from tiffin.services.compute.drivers import guest_check, qemu_img
+from tiffin.services.compute.drivers import guest_check
 from tiffin.services.compute.drivers.base import Guest
-from tiffin.services.compute.drivers.confinement import give, user_for
 from tiffin.services.compute.drivers.qemu_command import Boot, Drive, File
 from tiffin.services.compute.drivers.qemu_images import ImageCache
 

@@ -9,10 +9,10 @@ from typing import Literal
 
 import msgspec
 
+from tiffin.core import qemu_img
+from tiffin.core.confinement import give, user_for
 from tiffin.core.driver import Impossible, Refused
-from tiffin.services.compute.drivers import qemu_img
 from tiffin.services.compute.drivers.base import BaseImage, ImageSource
-from tiffin.services.compute.drivers.confinement import give, user_for
 from tiffin.services.compute.drivers.fences import Fences
 
 _CONVERTED = {"vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}  # to qcow2; QEMU's names of the formats

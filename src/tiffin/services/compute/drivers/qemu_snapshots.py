@@ -16,10 +16,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tiffin.core import qemu_img
+from tiffin.core.confinement import give, user_for
 from tiffin.core.driver import Impossible, Refused
-from tiffin.services.compute.drivers import qemu_img, qmp
+from tiffin.services.compute.drivers import qmp
 from tiffin.services.compute.drivers.base import Snapshot
-from tiffin.services.compute.drivers.confinement import give, user_for
 from tiffin.services.compute.drivers.qemu_command import File, block_node
 
 _COPY_SECONDS = 1800  # of CPU

@@ -13,7 +13,7 @@ from tiffin.core.errors import BadRequest, NotFound
 from tiffin.core.listing import limit_of
 from tiffin.core.resource import Resource
 from tiffin.core.schema import Schema, since, until
-from tiffin.core.sql import children
+from tiffin.core.sql import children, total
 from tiffin.services.compute import rules
 from tiffin.services.compute.resources.availability_zones import is_up
 from tiffin.services.compute.resources.flavors import ADMIN
@@ -72,17 +72,17 @@ def _here() -> Any:
 
 
 def _looking() -> Select[Any]:
-    def total(amount: Any) -> Any:
-        return select(func.coalesce(func.sum(amount), 0)).where(*_here()).scalar_subquery()
+    def used(amount: Any) -> Any:
+        return select(total(amount)).where(*_here()).scalar_subquery()
 
     servers = children(select(Server.id).where(*_here()).correlate(ComputeHost), name=Server.number, uuid=Server.id)
     busy = select(func.count()).where(*_here(), Server.task_state.is_not(None)).scalar_subquery()
     return select(
         *ComputeHost.__table__.columns,
         servers.label("servers"),
-        total(Server.vcpus).label("vcpus_used"),
-        total(Server.memory_mb).label("memory_used"),
-        total(Server.root_gb + Server.ephemeral_gb).label("disk_used"),
+        used(Server.vcpus).label("vcpus_used"),
+        used(Server.memory_mb).label("memory_used"),
+        used(Server.root_gb + Server.ephemeral_gb).label("disk_used"),
         select(func.count()).where(*_here()).scalar_subquery().label("guests"),
         busy.label("busy"),
     ).order_by(ComputeHost.number)

@@ -14,6 +14,7 @@ from tiffin.core.errors import BadRequest
 from tiffin.core.quota import Quota, limits
 from tiffin.core.resource import Resource
 from tiffin.core.schema import Schema, Version, until
+from tiffin.core.sql import total
 from tiffin.core.tables import QuotaLimit
 from tiffin.services.compute.resources import keypairs, server_groups
 from tiffin.services.compute.resources.flavors import ADMIN, READER
@@ -37,8 +38,8 @@ def _nothing(session: Session, owner: str) -> int:
 
 _ALL = (
     Quota("instances", 10, _used(func.count())),
-    Quota("cores", 20, _used(func.sum(Server.vcpus))),
-    Quota("ram", 51200, _used(func.sum(Server.memory_mb))),
+    Quota("cores", 20, _used(total(Server.vcpus))),
+    Quota("ram", 51200, _used(total(Server.memory_mb))),
     Quota("metadata_items", 128, _nothing),
     Quota("injected_files", 5, _nothing),
     Quota("injected_file_content_bytes", 10240, _nothing),

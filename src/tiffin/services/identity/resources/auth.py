@@ -15,6 +15,7 @@ from tiffin.services.identity.resources.domains import view as domain_view
 from tiffin.services.identity.resources.projects import columns
 from tiffin.services.identity.resources.projects import view as project_view
 from tiffin.services.identity.tables import Assignment, Project, User
+from tiffin.services.identity.tags import tags_column
 
 OF_USER = (
     "(rule:admin_required) or (role:reader and system_scope:all) or (role:reader and "
@@ -56,7 +57,11 @@ def list_projects(call: Call) -> Page:
 
 @auth_domains.operation("GET", policy=("identity:get_auth_domains", ""))
 def list_domains(call: Call) -> Page:
-    statement = narrow(call, domains_of(call.actor.user_id), {"name": Project.name, "enabled": Project.enabled})
+    statement = narrow(
+        call,
+        domains_of(call.actor.user_id).add_columns(tags_column),
+        {"name": Project.name, "enabled": Project.enabled},
+    )
     return listing(call, statement, Project.id, sort=Project.name)
 
 

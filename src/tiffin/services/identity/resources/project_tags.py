@@ -10,8 +10,9 @@ from tiffin.core.errors import BadRequest, NotFound
 from tiffin.core.resource import Answer, Resource
 from tiffin.core.schema import Schema
 from tiffin.services.identity import targets
-from tiffin.services.identity.resources.projects import READ, WRITE, Tags, about, set_tags, tags_of
+from tiffin.services.identity.resources.projects import READ, WRITE, about
 from tiffin.services.identity.tables import Project, ProjectTag
+from tiffin.services.identity.tags import Tags, set_tags, tags_of
 
 MOST_TAGS = 80
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 from sqlalchemy import and_, not_, or_, select, update
 from sqlalchemy.orm import Session
 
@@ -14,17 +14,18 @@ from tiffin.core.errors import BadRequest, Conflict, Forbidden
 from tiffin.core.policy import Target
 from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Keeping
-from tiffin.core.sql import children
 from tiffin.services.identity import hierarchy, targets
 from tiffin.services.identity.authentication import Identity
 from tiffin.services.identity.authorization import ancestors, project_ids_of, touch
+from tiffin.services.identity.bodies import given
 from tiffin.services.identity.bootstrap import DEFAULT_DOMAIN
 from tiffin.services.identity.filters import asked, flag, listing, narrow
-from tiffin.services.identity.resources.domains import enable, refuse_twin
+from tiffin.services.identity.resources.domains import enable, refuse_twin, remove
 from tiffin.services.identity.rules import new_id
 from tiffin.services.identity.schemas import Flag, IdText, LongString, Options, ShortName, truth
 from tiffin.services.identity.settings import HierarchySettings
 from tiffin.services.identity.tables import Limit, Project, ProjectTag, RegisteredLimit, User
+from tiffin.services.identity.tags import Tags, set_tags, tags_column, tags_of
 
 READ = (
     "(rule:admin_required) or (role:reader and system_scope:all) or (role:reader and "
@@ -34,8 +35,6 @@ WRITE = (
     "(rule:admin_required) or (role:manager and domain_id:%(target.project.domain_id)s "
     "and not None:%(target.project.domain_id)s)"
 )
-Tag = Annotated[str, Meta(min_length=1, max_length=255, pattern="^[^,/]*$")]
-Tags = Annotated[list[Tag], Meta(max_length=80)]
 
 
 class ProjectIn(Keeping, kw_only=True):
@@ -60,12 +59,6 @@ class ProjectUpdate(Keeping):
     options: Options | UnsetType = UNSET
 
 
-def tags_of(session: Session, project_id: str) -> list[str]:
-    return list(
-        session.scalars(select(ProjectTag.name).where(ProjectTag.project_id == project_id).order_by(ProjectTag.name))
-    )
-
-
 def view(call: Call, row: Any) -> dict[str, Any]:
     tags = tags_of(call.db, row.id) if isinstance(row, Project) else sorted(tag["name"] for tag in row.tags)
     return {
@@ -85,11 +78,6 @@ def view(call: Call, row: Any) -> dict[str, Any]:
 
 projects = Resource("project", "projects", "/v3/projects", view)
 about = targets.about("project", Project)
-
-tags_column = children(
-    select(ProjectTag.name).where(ProjectTag.project_id == Project.id).correlate(Project), name=ProjectTag.name
-).label("tags")
-"""A project's tags in a list statement."""
 
 
 def columns() -> list[Any]:
@@ -152,17 +140,6 @@ def _refuse_twin(call: Call, domain_id: str, name: str) -> None:
     """Raises `Conflict` when the domain has a project of this name."""
     if call.db.scalar(select(Project.id).where(Project.domain_id == domain_id, Project.name == name)):
         raise Conflict(f"It is not permitted to have two projects with the same name in the same domain: {name}.")
-
-
-def set_tags(session: Session, project_id: str, tags: list[str]) -> None:
-    """Have exactly these tags. Raises `BadRequest` for doubles."""
-    if len(set(tags)) != len(tags):
-        raise BadRequest("Invalid input for field/attribute tags: each tag may be there only once.")
-    kept = set(tags_of(session, project_id))
-    for name in kept - set(tags):
-        session.delete(session.get_one(ProjectTag, (project_id, name)))
-    session.add_all(ProjectTag(project_id=project_id, name=name) for name in set(tags) - kept)
-    session.flush()
 
 
 # --- read ------------------------------------------------------------------------------------------------------------
@@ -290,7 +267,7 @@ def change(call: Call, id: str, body: ProjectUpdate) -> Project:
     if body.description is not UNSET:
         row.description = body.description or ""
     _enable(call, row, truth(body.enabled, row.enabled))
-    row.options = targets.merge_options(row.options, body.options or {}, targets.IMMUTABLE)
+    row.options = targets.merge_options(row.options, given(body.options) or {}, targets.IMMUTABLE)
     if body.tags is not UNSET:
         set_tags(call.db, row.id, body.tags)
     targets.keep_extra(row, body.extra, "project")
@@ -333,11 +310,10 @@ def delete(call: Call, id: str) -> None:
     row = targets.found(call, "project", Project, id)
     targets.refuse_immutable(row, "project")
     if row.is_domain:
-        if row.enabled:
-            raise Forbidden("Cannot delete a domain that is enabled, please disable it first.")
-    elif call.db.scalar(select(Project.id).where(Project.parent_id == row.id)):
+        remove(call, row)
+        return
+    if call.db.scalar(select(Project.id).where(Project.parent_id == row.id)):
         raise Forbidden(f"Cannot delete the project {id} since it is not a leaf in the hierarchy.")
-    gone = select(Project.id).where(or_(Project.id == id, Project.domain_id == id))
-    call.db.execute(update(User).where(User.default_project_id.in_(gone)).values(default_project_id=None))
+    call.db.execute(update(User).where(User.default_project_id == id).values(default_project_id=None))
     call.db.delete(row)
     touch(call.db)

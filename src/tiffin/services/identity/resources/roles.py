@@ -18,6 +18,7 @@ from tiffin.core.schema import Keeping
 from tiffin.services.identity import targets
 from tiffin.services.identity.authentication import Identity
 from tiffin.services.identity.authorization import touch
+from tiffin.services.identity.bodies import given, refuse_nothing
 from tiffin.services.identity.filters import listing, narrow
 from tiffin.services.identity.rules import new_id
 from tiffin.services.identity.schemas import IdText, LongString, NameText, Options
@@ -129,8 +130,7 @@ def show(call: Call, id: str) -> Role:
 )
 def update(call: Call, id: str, body: RoleUpdate) -> Role:
     row = targets.found(call, "role", Role, id)
-    if targets.says_nothing(body):
-        raise BadRequest("Invalid input for field/attribute role: {} does not have enough properties.")
+    refuse_nothing(body, "role")
     targets.refuse_immutable(row, "role", targets.only_options(body))
     if body.domain_id is not UNSET and body.domain_id != row.domain_id:
         raise BadRequest("Update of `domain_id` is not allowed.")
@@ -139,7 +139,7 @@ def update(call: Call, id: str, body: RoleUpdate) -> Role:
         row.name = body.name
     if body.description is not UNSET:
         row.description = body.description
-    row.options = targets.merge_options(row.options, body.options or {}, targets.IMMUTABLE)
+    row.options = targets.merge_options(row.options, given(body.options) or {}, targets.IMMUTABLE)
     targets.keep_extra(row, body.extra, "role")
     touch(call.db)
     return row

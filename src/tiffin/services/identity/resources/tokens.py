@@ -43,6 +43,8 @@ def view(call: Call, meaning: Meaning) -> dict[str, Any]:
         if "nocatalog" not in call.query:
             project_id = meaning.project.id if meaning.project else None
             body["catalog"] = catalog.show(call.part(Identity).catalog(call.db), project_id, user.id)
+    if providers := call.part(Identity).service_providers(call.db):
+        body["service_providers"] = providers
     if meaning.project is not None and meaning.project_domain is not None:
         body["project"] = _named(meaning.project, meaning.project_domain)
         body["is_domain"] = meaning.project.is_domain

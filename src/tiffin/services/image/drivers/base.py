@@ -28,8 +28,9 @@ class Missing(Impossible):
 
 class ImageStore(Protocol):
     name: str  # as clients see it
-    kind: str  # file, rbd, memory
+    kind: str  # file, rbd, http, memory
     description: str
+    writable: bool  # whether it takes bytes; what it does not take it reads from addresses that clients name
 
     def write(self, key: str, chunks: Iterable[bytes]) -> int:
         """Keep the bytes and give their number. All or nothing, and durable when it returns: when `chunks` raises, when
@@ -50,6 +51,33 @@ class ImageStore(Protocol):
     def keys(self) -> Iterator[str]:
         """Every key of which there is a byte, half-written ones too."""
         ...
+
+
+class ImageStores:
+    """The stores of a cloud by name, which of them is meant when nobody says, and where bytes wait for their import."""
+
+    def __init__(self, stores: Iterable[ImageStore], default: str = "", staging: ImageStore | None = None) -> None:
+        """`default`: the first one unless said. `staging`: the default one unless said; clients do not see it."""
+        self._stores = {store.name: store for store in stores}
+        self.default = default or next(iter(self._stores))
+        self.staging = staging or self._stores[self.default]
+
+    def __iter__(self) -> Iterator[ImageStore]:
+        return iter(self._stores.values())
+
+    def names(self) -> list[str]:
+        return list(self._stores)
+
+    def get(self, name: str) -> ImageStore:
+        """Raises `Impossible` when there is no such store (any more)."""
+        found = self.staging if name == self.staging.name else self._stores.get(name)
+        if found is None:
+            raise Impossible(f"There is no image store {name}.")
+        return found
+
+    def all(self) -> list[ImageStore]:
+        """Those that clients see, and where bytes wait."""
+        return list({**self._stores, self.staging.name: self.staging}.values())
 
 
 def check_key(key: str) -> str:

@@ -13,6 +13,7 @@ from tiffin.services.image.drivers.base import CHUNK, Missing, StoreFull, check_
 
 class FileStore:
     kind = "file"
+    writable = True
 
     def __init__(
         self,

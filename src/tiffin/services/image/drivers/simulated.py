@@ -11,6 +11,7 @@ from tiffin.services.image.drivers.base import CHUNK, Missing, StoreFull, check_
 
 class MemoryStore:
     kind = "memory"
+    writable = True
 
     def __init__(
         self,

@@ -14,9 +14,9 @@ from tiffin.core import changes
 from tiffin.core.errors import BadRequest
 from tiffin.core.lifecycle import Lifecycle, Outcome, done, go, inside, outside, rest, sleep
 from tiffin.services.image import inspection, uploads
-from tiffin.services.image.drivers.base import ImageStore
+from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.settings import Settings
-from tiffin.services.image.tables import BlobRow, ImageRow, MemberRow
+from tiffin.services.image.tables import BlobRow, ImageRow, LocationRow, MemberRow
 
 
 class ImageLife(Lifecycle):
@@ -31,13 +31,17 @@ class ImageLife(Lifecycle):
 
     @inside
     def watch(self) -> Outcome:
-        """Wait for the upload; take its claim back when it has died."""
-        blob = self.db.scalar(select(BlobRow).where(BlobRow.image_id == self.id, BlobRow.role == "upload"))
-        if blob is not None and blob.expires > self.now:
-            return sleep(blob.expires - self.now + 0.1)
-        if blob is not None:
-            self._abandon(blob, "The upload broke off.")
-        return go("sweep")
+        """Wait for uploads and copies; take their claims back when they have died."""
+        running = self._being_written()
+        for blob in running:
+            if blob.expires <= self.now:
+                self._abandon(blob, f"The {blob.role} broke off.")
+        waits = [blob.expires - self.now for blob in running if blob.expires > self.now]
+        return sleep(min(waits) + 0.1) if waits else go("sweep")
+
+    def _being_written(self) -> list[BlobRow]:
+        mine = BlobRow.image_id == self.id
+        return list(self.db.scalars(select(BlobRow).where(mine, BlobRow.role.in_(uploads.BEING_WRITTEN))))
 
     def _abandon(self, blob: BlobRow, why: str) -> None:
         image = self.db.get_one(ImageRow, self.id)
@@ -70,23 +74,27 @@ class ImageLife(Lifecycle):
             self._abandon(blob, no.message)
             return go("sweep")
         before = changes.picture(image)
-        uploads.activate(image, blob)
+        uploads.activate(self.db, image, blob)
         image.updated_at = self.now
         self.record("import.end", "image.image", before=before, after=changes.picture(image), project_id=image.owner)
-        return rest()
+        return go("sweep")
 
     @outside
     def sweep(self) -> Outcome:
         """Forget bytes that nobody needs."""
         with self.read() as session:
-            keys = list(session.scalars(select(BlobRow.id).where(BlobRow.image_id == self.id, BlobRow.role == "gone")))
-        self._forget(keys)
+            gone = list(session.scalars(select(BlobRow).where(BlobRow.image_id == self.id, BlobRow.role == "gone")))
+        if not gone:
+            return rest()
+        self._forget(gone)
         return go("swept")
 
-    def _forget(self, keys: list[str]) -> None:
-        for key in keys:
-            self.part(ImageStore).delete(key)
-        self.frame["forgotten"] = keys
+    def _forget(self, gone: list[BlobRow]) -> None:
+        for blob in gone:
+            store = self.part(ImageStores).get(blob.store)
+            if store.writable:
+                store.delete(blob.id)
+        self.frame["forgotten"] = [blob.id for blob in gone]
 
     @inside
     def swept(self) -> Outcome:
@@ -96,20 +104,21 @@ class ImageLife(Lifecycle):
     @inside
     def failed(self) -> Outcome:
         """Past its deadline: the image can be tried again, and so is the sweep."""
-        for blob in self.db.scalars(select(BlobRow).where(BlobRow.image_id == self.id, BlobRow.role == "upload")):
+        for blob in self._being_written():
             self._abandon(blob, self.reason)
         return go("sweep")
 
     @outside
     def teardown(self) -> Outcome:
+        """What is `data` by now is other images', to whom the deletion has left it."""
         with self.read() as session:
-            keys = list(session.scalars(select(BlobRow.id).where(BlobRow.image_id == self.id)))
-        self._forget(keys)
+            mine = select(BlobRow).where(BlobRow.image_id == self.id, BlobRow.role != "data")
+            self._forget(list(session.scalars(mine)))
         return go("gone")
 
     @inside
     def gone(self) -> Outcome:
-        for table in (BlobRow, MemberRow):
+        for table in (LocationRow, BlobRow, MemberRow):
             self.db.execute(delete(table).where(table.image_id == self.id))
         image = self.db.get(ImageRow, self.id)
         if image is not None:

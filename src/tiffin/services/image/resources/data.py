@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import falcon
 from msgspec import UNSET, Meta, UnsetType, structs
@@ -18,8 +18,8 @@ from tiffin.core.http import peer
 from tiffin.core.policy import Target
 from tiffin.core.resource import Answer, Resource
 from tiffin.core.schema import Schema
-from tiffin.services.image import uploads
-from tiffin.services.image.drivers.base import CHUNK, ImageStore, Missing, StoreFull
+from tiffin.services.image import content, uploads
+from tiffin.services.image.drivers.base import CHUNK, ImageStores, Missing, StoreFull
 from tiffin.services.image.resources.images import MODIFY, OWNER, SHOW, find, is_admin
 from tiffin.services.image.rules import parse_range
 from tiffin.services.image.tables import BlobRow, ImageRow
@@ -57,20 +57,19 @@ def _body(request: falcon.Request, length: int | None) -> Iterator[bytes]:
         raise BadRequest(f"The upload broke off after {size} bytes.")
 
 
-def _receive(call: Call, id: str, rule: str, *, staging: bool) -> None:
+def _receive(call: Call, id: str, rule: str, purpose: Literal["upload", "stage"]) -> None:
     request = call.request
     kind = (request.content_type or "").partition(";")[0].strip().lower()
     if kind != "application/octet-stream":
         raise UnsupportedMediaType(f"Image data must be sent as application/octet-stream, not {kind[:80]!r}.")
     length, announced = _whole(request, "Content-Length"), _whole(request, "X-OpenStack-Image-Size")
-    store = call.part(ImageStore)
-    if request.get_header("X-Image-Meta-Store") not in (None, store.name):
-        raise BadRequest(f"Store {str(request.get_header('X-Image-Meta-Store'))[:80]!r} is not known.")
+    store = _store(call) if purpose == "upload" else ""
     with call.write():
         image = find(call, id)
         call.enforce(rule, Target(image))
-        most = _room(call, image, "image_stage_total" if staging else "image_size_total", announced or length or 1)
-        claim = uploads.claim(call.db, call.cloud, image, call.origin, staging=staging, most=most)
+        total = "image_stage_total" if purpose == "stage" else "image_size_total"
+        most = _room(call, image, total, announced or length or 1)
+        claim = uploads.claim(call.db, call.cloud, image, call.origin, purpose=purpose, store=store, most=most)
     claim = structs.replace(claim, exactly=announced)
     try:
         uploads.bring(call.cloud, claim, _body(request, length))
@@ -78,6 +77,15 @@ def _receive(call: Call, id: str, rule: str, *, staging: bool) -> None:
         raise TooLarge(f"{full}") from full
     except Refused as no:
         raise Unavailable(f"{no}") from no
+
+
+def _store(call: Call) -> str:
+    """The store that the client names, the default one if none. Raises `BadRequest`."""
+    stores = call.part(ImageStores)
+    name = call.request.get_header("X-Image-Meta-Store") or stores.default
+    if name not in stores.names() or not stores.get(name).writable:
+        raise BadRequest(f"Store {name[:80]!r} is not one that images can be uploaded to.")
+    return name
 
 
 def _room(call: Call, image: ImageRow, name: str, size: int) -> int | None:
@@ -92,12 +100,12 @@ def _room(call: Call, image: ImageRow, name: str, size: int) -> int | None:
 
 @data.operation("PUT", "/file", policy=("upload_image", OWNER), transaction="none", raw=True, ok=204)
 def upload(call: Call, id: str) -> None:
-    _receive(call, id, "upload_image", staging=False)
+    _receive(call, id, "upload_image", "upload")
 
 
 @data.operation("PUT", "/stage", policy=MODIFY, transaction="none", raw=True, ok=204)
 def stage(call: Call, id: str) -> None:
-    _receive(call, id, "modify_image", staging=True)
+    _receive(call, id, "modify_image", "stage")
 
 
 @data.operation(
@@ -109,8 +117,8 @@ def download(call: Call, id: str) -> Answer:
         call.enforce("download_image", Target(image))
         if image.status == "deactivated" and not is_admin(call):
             raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
-        key = call.db.scalar(select(BlobRow.id).where(BlobRow.image_id == id, BlobRow.role == "data"))
-    if key is None:
+        places = content.places(call.db, id, call.part(ImageStores))
+    if not places:
         return Answer(status=204)
     size, headers = image.size or 0, {}
     asked = call.request.get_header("Range") or call.request.get_header("Content-Range")
@@ -121,7 +129,7 @@ def download(call: Call, id: str) -> Answer:
         headers["Content-MD5"] = image.checksum
     headers["Accept-Ranges"] = "bytes"
     try:
-        chunks = call.part(ImageStore).read(key, start, length)
+        chunks = content.read(call.part(ImageStores), places, start, length)
     except Missing as lost:  # deleted a moment ago
         raise Conflict(f"The data of image {id} is not there any more.") from lost
     return Answer(chunks, 206 if asked else 200, headers, "application/octet-stream", length)
@@ -148,8 +156,8 @@ def start_import(call: Call, id: str, body: ImportIn) -> Any:
         raise BadRequest(f"Unknown import method name '{body.method.name}'.")
     if body.stores is not UNSET and body.all_stores is True:
         raise BadRequest("All_stores parameter can't be used with stores.")
-    known = call.part(ImageStore).name
-    unknown = [s for s in ([] if body.stores is UNSET else body.stores) if s != known]
+    known = call.part(ImageStores).names()
+    unknown = [s for s in ([] if body.stores is UNSET else body.stores) if s not in known]
     if unknown:
         raise Conflict(f"Store {unknown[0]!r} is not known.")
     image: ImageRow = call.subject

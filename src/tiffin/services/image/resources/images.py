@@ -14,7 +14,7 @@ from tiffin.core.policy import Target
 from tiffin.core.resource import Answer, Page, Resource
 from tiffin.core.schema import decode_json
 from tiffin.core.world import iso
-from tiffin.services.image import rules, search
+from tiffin.services.image import content, rules, search
 from tiffin.services.image.tables import ImageRow
 
 OWNER = "rule:context_is_admin or (role:member and project_id:%(project_id)s)"
@@ -57,8 +57,8 @@ def view(call: Call, row: Any) -> dict[str, Any]:
         "file": f"{here}/file",
         "schema": "/v2/schemas/image",
     }
-    if row.store is not None:
-        found["stores"] = row.store
+    if row.stores:
+        found["stores"] = ",".join(row.stores)
     return found
 
 
@@ -204,6 +204,7 @@ def delete(call: Call, id: str) -> None:
     row: ImageRow = call.subject
     if row.protected:
         raise Forbidden(f"Image {id} is protected and cannot be deleted.")
+    content.unlink_all(call.db, row)
     row.status, row.updated_at = "deleted", call.now  # nobody sees it from here on; its lifecycle removes the rest
     call.ask("image.image", id, "delete")
 

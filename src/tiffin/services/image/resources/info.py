@@ -7,7 +7,7 @@ from typing import Any
 from tiffin.core import quota
 from tiffin.core.call import Call
 from tiffin.core.resource import Answer, Resource
-from tiffin.services.image.drivers.base import ImageStore
+from tiffin.services.image.drivers.base import ImageStore, ImageStores
 
 CURRENT = "v2.16"
 SUPPORTED = ("v2.15", "v2.9", "v2.8", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0")
@@ -48,19 +48,24 @@ def import_methods(call: Call) -> dict[str, Any]:
     return {"import-methods": {"description": "Import methods available.", "type": "array", "value": ["glance-direct"]}}
 
 
-def _store(call: Call) -> dict[str, Any]:
-    store = call.part(ImageStore)
-    return {"id": store.name, "description": store.description, "default": "true"}
+def _store(call: Call, store: ImageStore) -> dict[str, Any]:
+    found: dict[str, Any] = {"id": store.name, "description": store.description}
+    if store.name == call.part(ImageStores).default:
+        found["default"] = "true"
+    if not store.writable:
+        found["read-only"] = "true"
+    return found
 
 
 @info.operation("GET", "/stores", policy=None)
 def stores(call: Call) -> dict[str, Any]:
-    return {"stores": [_store(call)]}
+    return {"stores": [_store(call, store) for store in call.part(ImageStores)]}
 
 
 @info.operation("GET", "/stores/detail", policy=("stores_info_detail", "rule:context_is_admin or rule:service_api"))
 def stores_detail(call: Call) -> dict[str, Any]:
-    return {"stores": [{**_store(call), "type": call.part(ImageStore).kind, "weight": 0, "properties": {}}]}
+    more = [{**_store(call, s), "type": s.kind, "weight": 0, "properties": {}} for s in call.part(ImageStores)]
+    return {"stores": more}
 
 
 @info.operation("GET", "/usage", policy=None)

@@ -73,7 +73,9 @@ class Database:
         transaction.add(command)
         try:
             transaction.commit()
-        except (TimeoutException, RuntimeError) as failure:
+        except TimeoutException as late:  # ovsdbapp raises some without the words that their str() needs
+            raise Refused(f"{self._name}: no answer within {self._timeout} seconds") from late
+        except RuntimeError as failure:
             raise Refused(f"{self._name}: {str(failure)[:500]}") from failure
         return command.result[0]
 

@@ -10,6 +10,7 @@ from sqlalchemy import and_, func, select
 from tiffin.core.call import Call
 from tiffin.core.resource import Resource
 from tiffin.core.schema import Version
+from tiffin.core.sql import total
 from tiffin.services.placement import query
 from tiffin.services.placement.dialect import fresh
 from tiffin.services.placement.providers import ANY, find
@@ -27,7 +28,7 @@ def of_provider(call: Call, uuid: str) -> dict[str, Any]:
     row = find(call.db, uuid)
     held = and_(Allocation.provider_id == Inventory.provider_id, Allocation.resource_class == Inventory.resource_class)
     statement = (
-        select(Inventory.resource_class, func.coalesce(func.sum(Allocation.used), 0))
+        select(Inventory.resource_class, total(Allocation.used))
         .outerjoin(Allocation, held)
         .where(Inventory.provider_id == uuid)
         .group_by(Inventory.resource_class)
@@ -64,7 +65,7 @@ def _conditions(subject: dict[str, Any]) -> list[Any]:
 @usages.operation("GET", policy=OF_PROJECT, about=asked, since=(1, 9), until=(1, 38))
 def of_project(call: Call) -> dict[str, Any]:
     statement = (
-        select(Allocation.resource_class, func.sum(Allocation.used))
+        select(Allocation.resource_class, total(Allocation.used))
         .join(Consumer, Consumer.id == Allocation.consumer_id)
         .where(*_conditions(call.subject))
         .group_by(Allocation.resource_class)
@@ -79,7 +80,7 @@ def by_consumer_type(call: Call) -> dict[str, Any]:
     group = [] if call.subject["consumer_type"] == "all" else [Consumer.type]
     mine = _conditions(call.subject)
     amounts = (
-        select(kind, Allocation.resource_class, func.sum(Allocation.used))
+        select(kind, Allocation.resource_class, total(Allocation.used))
         .join(Consumer, Consumer.id == Allocation.consumer_id)
         .where(*mine)
         .group_by(*group, Allocation.resource_class)

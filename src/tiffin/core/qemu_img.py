@@ -5,8 +5,8 @@ import struct
 import subprocess
 from pathlib import Path
 
+from tiffin.core.confinement import as_user
 from tiffin.core.driver import Impossible, Refused
-from tiffin.services.compute.drivers.confinement import as_user
 
 _MEMORY = 1 << 30  # bytes of address space; CVE-2015-5162
 _STACK = 1 << 20  # bytes for each of up to 64 threads
