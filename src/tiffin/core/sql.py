@@ -64,6 +64,11 @@ def total(amount: Any) -> ColumnElement[int]:
     return func.coalesce(cast(func.sum(amount), BigInteger), 0)
 
 
+def listed(strings: Iterable[str]) -> Select[tuple[str]]:
+    """These strings as rows, by one parameter: for `in_()`, where there may be more than a statement can have parameters."""
+    return select(json_items(literal(sorted(strings), JSON)).table_valued("value").c.value)
+
+
 class json_pairs(GenericFunction[Any]):
     """json_pairs(column).table_valued("key", "value"): the fields of a JSON object of strings, as rows."""
 
@@ -99,6 +104,19 @@ def _items_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     return f"json_array_elements_text({compiler.process(element.clauses, **kw)})"
 
 
-def listed(strings: Iterable[str]) -> Select[tuple[str]]:
-    """These strings as rows, by one parameter: for `in_()`, where there may be more than a statement can have parameters."""
-    return select(json_items(literal(sorted(strings), JSON)).table_valued("value").c.value)
+class begins_with(GenericFunction[bool]):
+    """begins_with(column, text): whether the column's value begins with just this text; a range of the column's index."""
+
+    inherit_cache = True
+    name = "begins_with"  # without a type: a boolean would be compared with 1, which no index answers
+
+
+@compiles(begins_with, "sqlite")
+def _begins_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    column, text = (compiler.process(part, **kw) for part in element.clauses)
+    return f"({column} >= {text} AND {column} < {text} || char(1114111))"  # the last character there is
+
+
+@compiles(begins_with, "postgresql")
+def _begins_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"starts_with({compiler.process(element.clauses, **kw)})"
