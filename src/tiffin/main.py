@@ -73,9 +73,7 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
     world = world or World()
     home = settings.home
     tell("opening the database")
-    # the hosts of a simulated cloud do not outlive its process: there is nothing to agree with after a power cut
-    database = Database(settings.database or f"sqlite:///{home / 'tiffin.db'}", durable=not settings.simulated)
-    migrate(database)
+    database = open_database(settings)
     keys = Keys(home / "keys")
     identity = Identity(keys, world, settings.section("identity", IdentitySettings))
     cloud = Cloud(
@@ -105,6 +103,15 @@ def _check_sections(cloud: Cloud, settings: Settings) -> None:
         if name not in known:
             raise SettingsError(f"[{name}]: there is no such service; known: {', '.join(sorted(known))}.")
         cloud.service(name)
+
+
+def open_database(settings: Settings) -> Database:
+    """The cloud's database, brought up to date."""
+    # the hosts of a simulated cloud do not outlive its process: there is nothing to agree with after a power cut
+    durable = not settings.simulated
+    database = Database(settings.database or f"sqlite:///{settings.home / 'tiffin.db'}", durable=durable)
+    migrate(database)
+    return database
 
 
 def listen(composition: Composition) -> None:

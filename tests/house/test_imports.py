@@ -19,6 +19,9 @@ ENDED_BY_THE_CLI = (
 )
 """`down` ends daemons and guests after the server is gone, so that nobody repairs what it ends."""
 
+MENDED_BY_THE_CLI = ("tiffin.bootstrap",)
+"""`bootstrap` works on a cloud that lets nobody in, or does not run."""
+
 
 def module(path: Path) -> str:
     parts = path.relative_to(tree.SOURCE.parent).with_suffix("").parts
@@ -41,7 +44,7 @@ def allowed(own: str, wanted: str) -> bool:
     if own.startswith("tiffin.simulator"):
         return wanted.startswith(("tiffin.core", "tiffin.simulator")) or _is_shared_by_drivers(wanted)
     if own.startswith("tiffin.cli"):
-        return wanted.startswith(("tiffin.core", "tiffin.cli", *ENDED_BY_THE_CLI))
+        return wanted.startswith(("tiffin.core", "tiffin.cli", *ENDED_BY_THE_CLI, *MENDED_BY_THE_CLI))
     return True
 
 

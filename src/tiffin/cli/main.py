@@ -22,6 +22,7 @@ COMMANDS = {
     "openstack": "run the OpenStack client with the right credentials",
     "ssh": "log in to a guest",
     "image": "build a guest image: tiny or debian",
+    "bootstrap": "let the administrator in again who is locked out",
     "test": "run the tests",
     "bench": "measure",
 }
