@@ -301,6 +301,8 @@ def test_a_long_list_is_streamed(story: Story, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(role_assignments, "ROWS", 2)
     for query, found in whole.items():
         assert story.listed(query) == found
+    headed = story.cloud.do("HEAD", "/role_assignments?effective")
+    assert (headed.status, headed.body) == (200, b"")
 
 
 # --- what is refused, and to whom what is shown ------------------------------------------------------------------------

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from api.identity.conftest import ADMIN_PASSWORD, IdentityCloud
-from tiffin.services.identity.settings import HierarchySettings
+from tiffin.core.settings import SettingsError, section
+from tiffin.services.identity.settings import HierarchySettings, IdentitySettings
 
 
 class Tree:
@@ -46,6 +47,15 @@ def settle(cloud: IdentityCloud, **hierarchy: Any) -> None:
     """Have an operator set this."""
     own = HierarchySettings(**hierarchy)
     cloud.identity.settings = msgspec.structs.replace(cloud.identity.settings, hierarchy=own)
+
+
+def test_an_operators_table() -> None:
+    written = {"max_project_tree_depth": 2, "project_name_url_safe": "strict", "prohibited_implied_roles": ["admin", "root"]}
+    read = section({"identity": {"hierarchy": written}}, "identity", IdentitySettings).hierarchy
+    assert read == HierarchySettings(2, "strict", "off", ("admin", "root"))
+    for wrong in ({"max_project_tree_depth": 0}, {"project_name_url_safe": "on"}, {"max_depth": 3}):
+        with pytest.raises(SettingsError):
+            section({"identity": {"hierarchy": wrong}}, "identity", IdentitySettings)
 
 
 def test_ids_of_parents_and_subtree(tree: Tree) -> None:

@@ -217,6 +217,6 @@ def _named(session: Session, table: Any, ids: set[str], domains: dict[str, str])
     ):
         body: dict[str, Any] = {"id": id, "name": name}
         if domain is not None:
-            body["domain"] = {"id": domain, "name": domains[domain]}
+            body["domain"] = {"id": domain, "name": domains.get(domain, "")}
         texts[id] = _json.encode(body).decode()
     return texts
