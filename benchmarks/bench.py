@@ -15,6 +15,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from benchmarks import identity, real, scenarios  # noqa: E402  # reached by the path above
 from benchmarks.api import Api  # noqa: E402
+from benchmarks.assignments import assignments  # noqa: E402
 from benchmarks.scenarios import MIB, Bench, Result  # noqa: E402
 
 from running_cloud import ADMIN, RunningCloud, running_cloud, start_tiffin  # noqa: E402
@@ -67,6 +68,7 @@ def _measure(cloud: RunningCloud, options: argparse.Namespace) -> Iterator[Resul
     yield from scenarios.lists_of_100(bench)
     yield from identity.users(bench)
     yield from scenarios.image_bytes(bench, options.image_mib * MIB)
+    yield from assignments(bench)
 
 
 def _second_up(cloud: RunningCloud) -> tuple[float, float]:

@@ -74,8 +74,7 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
     world = world or World()
     home = settings.home
     tell("opening the database")
-    database = database_of(settings)
-    migrate(database)
+    database = open_database(settings)
     keys = Keys(home / "keys")
     identity = Identity(keys, world, settings.section("identity", IdentitySettings))
     cloud = Cloud(
@@ -103,6 +102,13 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
 def database_of(settings: Settings) -> Database:
     # the hosts of a simulated cloud do not outlive its process: there is nothing to agree with after a power cut
     return Database(settings.database or f"sqlite:///{settings.home / 'tiffin.db'}", durable=not settings.simulated)
+
+
+def open_database(settings: Settings) -> Database:
+    """The cloud's database, brought up to date."""
+    database = database_of(settings)
+    migrate(database)
+    return database
 
 
 def _check_sections(cloud: Cloud, settings: Settings) -> None:

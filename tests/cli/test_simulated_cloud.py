@@ -77,6 +77,16 @@ def test_up_status_down_destroy(tiffin: Tiffin, tmp_path: Path, listen: str) -> 
     assert not servers(tmp_path / "home")
 
 
+def test_bootstrap_lets_the_administrator_in(tiffin: Tiffin, listen: str, tmp_path: Path) -> None:
+    tiffin("up", "--simulated", "--listen", listen)
+    assert tiffin("bootstrap").stdout == "Nothing was amiss.\n"
+    (tmp_path / "home" / "secrets.json").unlink()
+    assert tiffin("bootstrap").stdout == "Gave admin the password that clouds.yaml has.\n"
+    assert "default" in tiffin("openstack", "domain", "list").stdout, "the cloud that runs has heard of it"
+    tiffin("down")
+    assert tiffin("bootstrap").stdout == "Nothing was amiss.\n"
+
+
 def test_two_ups_at_once_start_one_server(tiffin: Tiffin, tmp_path: Path, listen: str) -> None:
     words = argv(tmp_path / "home", "up", "--simulated", "--listen", listen)
     with (

@@ -26,6 +26,7 @@ COMMANDS = {
     "image": "build a guest image: tiny or debian",
     "credential-keys": "rotate: encrypt stored secrets by a new key",
     "token-keys": "show or rotate the keys of tokens",
+    "bootstrap": "let the administrator in again who is locked out",
     "test": "run the tests",
     "bench": "measure",
 }

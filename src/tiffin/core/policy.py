@@ -28,6 +28,9 @@ Holds = Callable[[Mapping[str, Any], dict[str, Any]], bool]
 class Target(dict[str, Any]):
     """Whose thing a request is about: the attributes of a row, under the names that rules use."""
 
+    rule: str | None = None
+    """What is asked instead of the operation's own rule, where upstream has another rule for some things."""
+
     def __init__(self, row: Any = None, **more: Any) -> None:
         super().__init__(more)
         self.row = row

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ColumnElement, Select, cast, func, select, type_coerce
+from sqlalchemy import JSON, BigInteger, ColumnElement, Select, cast, func, literal, select, type_coerce
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import GenericFunction
@@ -69,6 +70,11 @@ def take_turns(session: Session, word: str) -> None:
     anyhow."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(word, 0))))
+
+
+def listed(strings: Iterable[str]) -> Select[tuple[str]]:
+    """These strings as rows, by one parameter: for `in_()`, where there may be more than a statement can have parameters."""
+    return select(json_items(literal(sorted(strings), JSON)).table_valued("value").c.value)
 
 
 class json_pairs(GenericFunction[Any]):

@@ -218,7 +218,7 @@ def check_policy(x: Exchange) -> None:
     if x.operation.policy is not None:
         subject = x.call.subject
         target = subject if subject is None or isinstance(subject, dict) else Target(subject)
-        x.call.enforce(x.operation.policy[0], target)
+        x.call.enforce(getattr(target, "rule", None) or x.operation.policy[0], target)
 
 
 def look_first(x: Exchange) -> None:

@@ -95,8 +95,7 @@ def project_role_ids(session: Session, user_id: str, project: Project) -> set[st
 
 
 def _on_project(session: Session, user_id: str, project: Project) -> list[str]:
-    scope = "domain" if project.is_domain else "project"
-    here = and_(Assignment.scope_id == project.id, Assignment.scope == scope, Assignment.inherited.is_(False))
+    here = and_(Assignment.scope_id == project.id, Assignment.scope == PROJECT, Assignment.inherited.is_(False))
     above = ancestors(session, project)
     if above:
         here = or_(here, and_(Assignment.scope_id.in_(above), Assignment.inherited.is_(True)))

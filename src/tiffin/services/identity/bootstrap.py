@@ -44,7 +44,7 @@ CLOUD = (
 
 
 class BootstrapOptions(msgspec.Struct, frozen=True):
-    services: tuple[CatalogEntry, ...] = CLOUD
+    services: tuple[CatalogEntry, ...] = CLOUD  # none: the catalogue stays as it is
     rounds: int = 12  # of password hashes
 
 
@@ -72,7 +72,8 @@ def bootstrap(
     admin = ensure_user(session, world, "admin", admin_password, rounds=options.rounds)
     ensure_grant(session, admin, (PROJECT, admin_project), roles["admin"])
     ensure_grant(session, admin, (SYSTEM, None), roles["admin"])
-    _ensure_catalog(session, world, region, url_prefix.rstrip("/"), options.services)
+    if options.services:
+        _ensure_catalog(session, world, region, url_prefix.rstrip("/"), options.services)
     touch(session)
 
 

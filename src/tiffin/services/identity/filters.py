@@ -79,3 +79,8 @@ def listing(
         limit=limit_of(asked, MOST_ROWS) if asked else None,
         marker=call.param("marker"),
     )
+
+
+def asked(call: Call, word: str) -> bool:
+    """Whether the query has a word that needs no value, such as `effective`; only 0 takes it back, as upstream."""
+    return call.param(word, "0") != "0"

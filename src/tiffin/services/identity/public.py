@@ -16,6 +16,7 @@ from tiffin.services.identity.bootstrap import (
     ensure_user,
 )
 from tiffin.services.identity.keys import Keys
+from tiffin.services.identity.recovery import let_in
 from tiffin.services.identity.settings import IdentitySettings
 from tiffin.services.identity.tables import Project
 from tiffin.services.identity.unified_limits import KeptLimits
@@ -32,6 +33,7 @@ __all__ = [
     "ensure_project",
     "ensure_role_on_project",
     "ensure_user",
+    "let_in",
     "project_exists",
     "secret_keys",
 ]

@@ -9,6 +9,21 @@ import msgspec
 from msgspec import Meta
 
 Count = Annotated[int, Meta(ge=0, le=10_000)]
+UrlSafe = Literal["off", "new", "strict"]
+
+
+class HierarchySettings(msgspec.Struct, frozen=True):
+    """The table [identity.hierarchy]: how domains, projects and roles may be built upon one another."""
+
+    max_project_tree_depth: Annotated[int, Meta(ge=1, le=50)] = 5
+    """Projects on the way from a domain to a leaf. Operators lower it where quotas or bills know fewer levels."""
+    project_name_url_safe: UrlSafe = "off"
+    """Whether a project's name may hold characters that are reserved in URLs. Operators who put names into paths choose
+    `new` (no such name is given any more) or `strict` (and none can be logged in to by that name)."""
+    domain_name_url_safe: UrlSafe = "off"
+    """The same for names of domains."""
+    prohibited_implied_roles: tuple[str, ...] = ("admin",)
+    """Roles that nothing may imply: who may add an implication would become that. Operators add powerful roles of theirs."""
 
 
 class PasswordSettings(msgspec.Struct, frozen=True):
@@ -88,6 +103,8 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     runs the application in a WSGI server that authenticates by itself; no header of a client ever counts."""
     shares: ShareSettings = ShareSettings()
     """The table [identity.shares]."""
+    hierarchy: HierarchySettings = HierarchySettings()
+    """The table [identity.hierarchy]."""
     passwords: PasswordSettings = PasswordSettings()
     """The table [identity.passwords]."""
     credentials: CredentialSettings = CredentialSettings()

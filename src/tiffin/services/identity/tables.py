@@ -34,13 +34,15 @@ class Project(Table):
     __tablename__ = "identity_project"
     __table_args__ = (
         UniqueConstraint("domain_id", "name"),
-        Index("identity_domain_name", "name", unique=True, sqlite_where=text("is_domain"),
+        # SQLite uses it for a query only if that says the same in the same words
+        Index("identity_domain_by_name", "name", unique=True, sqlite_where=text("is_domain = 1"),
               postgresql_where=text("is_domain")),
+        Index("identity_project_parent", "parent_id", "name"),
     )  # fmt: skip
     id: Mapped[Id] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(index=True)
     domain_id: Mapped[Id | None] = _owned("identity_project")
-    parent_id: Mapped[Id | None] = mapped_column(ForeignKey("identity_project.id"), index=True)
+    parent_id: Mapped[Id | None] = mapped_column(ForeignKey("identity_project.id"))
     is_domain: Mapped[bool]
     enabled: Mapped[bool]
     description: Mapped[LongText]
@@ -51,6 +53,7 @@ class Project(Table):
 
 class ProjectTag(Table):
     __tablename__ = "identity_project_tag"
+    __table_args__ = (Index("identity_project_tag_name", "name", "project_id"),)
     project_id: Mapped[Id] = _owned("identity_project", primary_key=True)
     name: Mapped[Name] = mapped_column(primary_key=True)
 
@@ -128,7 +131,10 @@ class Assignment(Table):
     """A role of a user or a group on a project, a domain or the system. `scope_id` is None for the system."""
 
     __tablename__ = "identity_assignment"
-    __table_args__ = (Index("identity_assignment_scope", "scope_id", "scope"),)
+    # everything that the list of assignments shows, so that it is read from the index alone, in order
+    __table_args__ = (
+        Index("identity_assignment_scope", "scope_id", "scope", "inherited", "group_id", "role_id", "user_id"),
+    )
     id: Mapped[Id] = mapped_column(primary_key=True)  # digest of all that follows: the same grant is the same row
     user_id: Mapped[Id | None] = _owned("identity_user", index=True)
     group_id: Mapped[Id | None] = _owned("identity_group", index=True)

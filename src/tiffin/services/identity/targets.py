@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import msgspec
+from msgspec import UNSET
 from sqlalchemy.orm import Session
 
 from tiffin.core.call import Call
@@ -102,6 +104,13 @@ def merge_options(old: dict[str, Any], new: dict[str, Any], known: dict[str, typ
 
 
 IMMUTABLE: dict[str, type] = {"immutable": bool}
+
+
+def only_options(body: Any) -> Any:
+    """The options of an update that says nothing else; None otherwise."""
+    fields = msgspec.structs.asdict(body)
+    said = {name for name, value in fields.items() if value is not UNSET and (name != "extra" or value)}
+    return body.options if said == {"options"} else None
 
 
 def refuse_immutable(row: Any, kind: str, options: Any = None) -> None:

@@ -15,10 +15,12 @@ from tiffin.core.policy import Target
 from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Keeping
 from tiffin.services.identity import targets
+from tiffin.services.identity.authentication import Identity
 from tiffin.services.identity.authorization import touch
 from tiffin.services.identity.bodies import given, refuse_nothing
 from tiffin.services.identity.federation_tables import IdentityProvider
 from tiffin.services.identity.filters import listing, narrow
+from tiffin.services.identity.hierarchy import check_name
 from tiffin.services.identity.rules import new_id
 from tiffin.services.identity.schemas import AnyText, Flag, Options, ShortName, truth
 from tiffin.services.identity.tables import Group, Project, Role, User
@@ -89,6 +91,7 @@ def new_domain(id: str, name: str, **more: Any) -> Project:
 @domains.operation("POST", policy=("identity:create_domain", ADMIN), body=DomainIn, event="create")
 def create(call: Call, body: DomainIn) -> Project:
     name = body.name.strip()
+    check_name("Domain", name, call.part(Identity).settings.hierarchy.domain_name_url_safe)
     refuse_twin(call, name)
     id = body.explicit_domain_id or new_id(call.cloud.world)
     if body.explicit_domain_id and call.db.get(Project, id) is not None:
@@ -134,9 +137,10 @@ def show(call: Call, id: str) -> Project:
 def change(call: Call, id: str, body: DomainUpdate) -> Project:
     refuse_nothing(body, "domain")
     row = targets.found(call, "domain", Project, id)
-    targets.refuse_immutable(row, "domain", body.options)
+    targets.refuse_immutable(row, "domain", targets.only_options(body))
     name = row.name if body.name is UNSET else body.name.strip()
     if name != row.name:
+        check_name("Domain", name, call.part(Identity).settings.hierarchy.domain_name_url_safe)
         refuse_twin(call, name)
         row.name = name
     if body.description is not UNSET:

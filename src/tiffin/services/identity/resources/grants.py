@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 
 from tiffin.core.call import Call
-from tiffin.core.errors import NotFound
+from tiffin.core.errors import BadRequest, Forbidden, NotFound
 from tiffin.core.policy import Target
 from tiffin.core.resource import Page, Resource
 from tiffin.services.identity import targets
@@ -82,8 +82,20 @@ class Place:
         )
 
 
+def _refuse_stranger(place: Place, call: Call) -> None:
+    """A role of a domain is for the projects in it, and for nothing of the system. Raises `Forbidden` or `BadRequest`."""
+    role, project = call.subject.row["role"], call.subject.row.get("project")
+    if role.domain_id is None:
+        return
+    if place.scope == "system":
+        raise BadRequest(f"Role {role.id} is a domain-specific role. It cannot be assigned on the system.")
+    if project is not None and project.domain_id != role.domain_id:
+        raise Forbidden(f"Project {project.id} must be in the same domain as the role {role.id} being assigned.")
+
+
 def _grant(place: Place, call: Call, ids: dict[str, str]) -> None:
     id, row = place.row(call, ids)
+    _refuse_stranger(place, call)
     if row is not None:
         return
     actor_id, scope_id = place.ids(call, ids)
@@ -118,9 +130,11 @@ def _resource(place: Place) -> Resource:
     made = Resource("role", "roles", f"/v3{place.path}", view)
     one = "/{role_id}" + place.tail
 
-    @made.operation("GET", place.tail, policy=place.policy("list"), about=about)
-    def index(call: Call, **ids: Any) -> Page:
-        return _list(place, call, ids)
+    if place.scope != "project" or not place.inherited:  # upstream lists those by /role_assignments alone
+
+        @made.operation("GET", place.tail, policy=place.policy("list"), about=about)
+        def index(call: Call, **ids: Any) -> Page:
+            return _list(place, call, ids)
 
     @made.operation("PUT", one, policy=place.policy("create"), about=about, event="grant", ok=204)
     def create(call: Call, **ids: Any) -> None:

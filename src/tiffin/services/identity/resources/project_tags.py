@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, NotFound
@@ -37,7 +38,7 @@ def index(call: Call, id: str) -> dict[str, Any]:
 )
 def replace(call: Call, id: str, body: TagsIn) -> dict[str, Any]:
     targets.refuse_immutable(targets.found(call, "project", Project, id), "project")
-    set_tags(call.db, id, body.tags)
+    set_tags(call.db, id, [tag.strip() for tag in body.tags])
     return _body(call, id)
 
 
@@ -65,13 +66,16 @@ def check(call: Call, id: str, tag: str) -> None:
 )
 def add(call: Call, id: str, tag: str) -> Answer:
     targets.refuse_immutable(targets.found(call, "project", Project, id), "project")
-    if len(tag) > 255 or "," in tag:
-        raise BadRequest("Invalid input for field/attribute tag: at most 255 characters, and no comma.")
-    if call.db.get(ProjectTag, (id, tag)) is None:
-        if len(tags_of(call.db, id)) >= MOST_TAGS:
-            raise BadRequest(f"A project has at most {MOST_TAGS} tags.")
-        call.db.add(ProjectTag(project_id=id, name=tag))
-    return Answer(None, headers={"Location": f"{call.base_url}/v3/projects/{id}/tags/{tag}"})
+    if len(tag) > 255 or "," in tag or not tag.strip():
+        raise BadRequest("Invalid input for field/attribute tag: 1 to 255 characters, and no comma.")
+    where, tag = f"{call.base_url}/v3/projects/{id}/tags/{quote(tag)}", tag.strip()
+    kept = tags_of(call.db, id)
+    if tag in kept:
+        raise BadRequest(f"The project has the tag {tag} already.")
+    if len(kept) >= MOST_TAGS:
+        raise BadRequest(f"A project has at most {MOST_TAGS} tags.")
+    call.db.add(ProjectTag(project_id=id, name=tag))
+    return Answer(None, headers={"Location": where})
 
 
 @project_tags.operation("DELETE", "/{tag}", policy=("identity:delete_project_tag", WRITE), about=about, event="update")

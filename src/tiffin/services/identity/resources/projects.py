@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from tiffin.core.call import Call
@@ -14,19 +14,20 @@ from tiffin.core.errors import BadRequest, Conflict, Forbidden
 from tiffin.core.policy import Target
 from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Keeping
-from tiffin.services.identity import targets
+from tiffin.services.identity import hierarchy, targets
 from tiffin.services.identity.authentication import Identity
-from tiffin.services.identity.authorization import ancestors, projects_of, touch
-from tiffin.services.identity.filters import flag, listing, narrow
+from tiffin.services.identity.authorization import ancestors, project_ids_of, touch
+from tiffin.services.identity.bodies import given
+from tiffin.services.identity.bootstrap import DEFAULT_DOMAIN
+from tiffin.services.identity.filters import asked, flag, listing, narrow
 from tiffin.services.identity.resources.domains import enable, refuse_twin, remove
 from tiffin.services.identity.rules import new_id
 from tiffin.services.identity.schemas import Flag, IdText, LongString, Options, ShortName, truth
-from tiffin.services.identity.tables import Project, ProjectTag, User
+from tiffin.services.identity.settings import HierarchySettings
+from tiffin.services.identity.tables import Limit, Project, ProjectTag, RegisteredLimit, User
 from tiffin.services.identity.tags import Tags, set_tags, tags_column, tags_of
 from tiffin.services.identity.unified_limits import most_levels
 
-MOST_LEVELS = 5
-"""Projects on the way from a domain to a leaf."""
 READ = (
     "(rule:admin_required) or (role:reader and system_scope:all) or (role:reader and "
     "domain_id:%(target.project.domain_id)s and not None:%(target.project.domain_id)s) or project_id:%(target.project.id)s"
@@ -56,7 +57,7 @@ class ProjectUpdate(Keeping):
     parent_id: IdText | UnsetType | None = UNSET
     is_domain: Flag | UnsetType = UNSET
     tags: Tags | UnsetType = UNSET
-    options: Options = msgspec.field(default_factory=dict)
+    options: Options | UnsetType = UNSET
 
 
 def view(call: Call, row: Any) -> dict[str, Any]:
@@ -92,47 +93,31 @@ def _about_new(call: Call, body: ProjectIn) -> Target:
 
 
 def _home(call: Call, body: ProjectIn) -> str | None:
-    """The domain of a new project: the named one, its parent's, the token's."""
+    """The domain of a new project: the named one, its parent's, the token's, the default one."""
     if truth(body.is_domain, False):
         return None
     if body.domain_id:
         return body.domain_id
-    if body.parent_id:
-        parent = call.db.get(Project, body.parent_id)
-        if parent is not None:
-            return parent.id if parent.is_domain else parent.domain_id
-    return call.actor.domain_id or call.actor.project_domain_id or "default"
-
-
-def _check_parent(call: Call, parent_id: str, domain_id: str) -> None:
-    parent = call.db.get(Project, parent_id)
-    if parent is None:
-        raise targets.missing("project", parent_id)
-    if (parent.id if parent.is_domain else parent.domain_id) != domain_id:
-        raise BadRequest("The parent of a project must be in the same domain.")
-    above = [parent.id, *ancestors(call.db, parent)]
-    most = most_levels(call.part(Identity).settings.shares.enforcement_model, MOST_LEVELS)
-    if len(above) > most:
-        raise Forbidden(f"Max hierarchy depth reached for project {parent_id}: at most {most} levels are allowed.")
-    if call.db.scalar(select(Project.id).where(Project.id.in_(above), Project.enabled.is_(False))):
-        raise Forbidden(f"Cannot create a project under {parent_id}: it, or one above it, is disabled.")
+    parent = call.db.get(Project, body.parent_id) if body.parent_id else None
+    if parent is not None:
+        return parent.id if parent.is_domain else parent.domain_id
+    return call.actor.domain_id or DEFAULT_DOMAIN
 
 
 @projects.operation("POST", policy=("identity:create_project", WRITE), body=ProjectIn, about=_about_new, event="create")
 def create(call: Call, body: ProjectIn) -> Project:
     domain_id, is_domain = _home(call, body), truth(body.is_domain, False)
-    if is_domain:
+    name, settings = body.name.strip(), call.part(Identity).settings.hierarchy
+    hierarchy.check_name("Project", name, settings.project_name_url_safe)
+    if domain_id is None:
         if body.parent_id or body.domain_id:
-            raise BadRequest("A project that acts as a domain has no domain and no parent.")
-        refuse_twin(call, body.name)
+            raise BadRequest("Only a root project can act as a domain: it has no domain and no parent.")
+        refuse_twin(call, name)
     else:
-        assert domain_id is not None
-        if targets.find_domain(call.db, domain_id) is None:
-            raise targets.missing("domain", domain_id)
-        _check_parent(call, body.parent_id or domain_id, domain_id)
-        _refuse_twin(call, domain_id, body.name)
+        _check_place(call, domain_id, body.parent_id or domain_id, settings)
+        _refuse_twin(call, domain_id, name)
     row = Project(
-        id=new_id(call.cloud.world), name=body.name, domain_id=domain_id, parent_id=body.parent_id or domain_id,
+        id=new_id(call.cloud.world), name=name, domain_id=domain_id, parent_id=body.parent_id or domain_id,
         is_domain=is_domain, enabled=truth(body.enabled, True), description=body.description or "", generation=0,
         options=targets.merge_options({}, body.options, targets.IMMUTABLE), extra=targets.clean(body.extra),
     )  # fmt: skip
@@ -142,7 +127,18 @@ def create(call: Call, body: ProjectIn) -> Project:
     return row
 
 
+def _check_place(call: Call, domain_id: str, parent_id: str, settings: HierarchySettings) -> None:
+    """Raises `BadRequest` for a domain or parent that is missing, too: the body is wrong, not the path."""
+    parent, model = call.db.get(Project, parent_id), call.part(Identity).settings.shares.enforcement_model
+    if targets.find_domain(call.db, domain_id) is None:
+        raise BadRequest(f"Could not find domain: {domain_id}.")
+    if parent is None:
+        raise BadRequest(f"Could not find project: {parent_id}.")
+    hierarchy.check_parent(call.db, parent, domain_id, most_levels(model, settings.max_project_tree_depth))
+
+
 def _refuse_twin(call: Call, domain_id: str, name: str) -> None:
+    """Raises `Conflict` when the domain has a project of this name."""
     if call.db.scalar(select(Project.id).where(Project.domain_id == domain_id, Project.name == name)):
         raise Conflict(f"It is not permitted to have two projects with the same name in the same domain: {name}.")
 
@@ -159,7 +155,8 @@ LIST = "(rule:admin_required) or (role:reader and system_scope:all) or (role:rea
 
 @projects.operation("GET", policy=("identity:list_projects", LIST), about=_about_list)
 def index(call: Call) -> Page:
-    statement = select(*columns()).where(Project.is_domain.is_(flag(call.param("is_domain") or "false")))
+    domains = flag(call.param("is_domain", "false") or "")
+    statement = select(*columns()).where(Project.is_domain if domains else not_(Project.is_domain))
     if call.actor.domain_id:
         statement = statement.where(Project.domain_id == call.actor.domain_id)
     known = {
@@ -173,18 +170,13 @@ def index(call: Call) -> Page:
 
 def _by_tags(call: Call, statement: Any) -> Any:
     """The filters tags, tags-any, not-tags, not-tags-any; each is a list with commas."""
-
-    def tagged(names: list[str]) -> Any:
-        here = (ProjectTag.project_id == Project.id) & ProjectTag.name.in_(names)
-        return select(func.count()).select_from(ProjectTag).where(here).correlate(Project).scalar_subquery()
-
     for word in ("tags", "tags-any", "not-tags", "not-tags-any"):
         text = call.param(word)
         if not text:
             continue
-        names = list(dict.fromkeys(text.split(",")))
-        count, least = tagged(names), 1 if word.endswith("-any") else len(names)
-        statement = statement.where(count < least if word.startswith("not-") else count >= least)
+        tagged = [Project.id.in_(select(ProjectTag.project_id).where(ProjectTag.name == tag)) for tag in text.split(",")]
+        holds = or_(*tagged) if word.endswith("-any") else and_(*tagged)
+        statement = statement.where(not_(holds) if word.startswith("not-") else holds)
     return statement
 
 
@@ -192,50 +184,73 @@ def _by_tags(call: Call, statement: Any) -> Any:
 def show(call: Call, id: str) -> dict[str, Any]:
     row = targets.found(call, "project", Project, id)
     body = view(call, row)
-    asked = {word for word in call.query if word.startswith(("parents_as_", "subtree_as_"))}
     for kind in ("parents", "subtree"):
-        if {f"{kind}_as_list", f"{kind}_as_ids"} <= asked:
+        as_list, as_ids = asked(call, f"{kind}_as_list"), asked(call, f"{kind}_as_ids")
+        if as_list and as_ids:
             raise BadRequest(f"Cannot use {kind}_as_list and {kind}_as_ids query params at the same time.")
-    if "parents_as_list" in asked:
-        body["parents"] = _as_list(call, _above(call.db, row))
-    if "parents_as_ids" in asked:
-        body["parents"] = _nested_parents([p.id for p in _above(call.db, row)])
-    if "subtree_as_list" in asked:
-        body["subtree"] = _as_list(call, _below(call.db, row))
-    if "subtree_as_ids" in asked:
-        body["subtree"] = _nested_children(row.id, _below(call.db, row))
+        if as_list:
+            body[kind] = _parents_list(call, row) if kind == "parents" else _subtree_list(call, row)
+        elif as_ids:
+            body[kind] = _parents_ids(call, row) if kind == "parents" else _subtree_ids(call, row)
     return {"project": body}
 
 
-def _as_list(call: Call, rows: list[Project]) -> list[dict[str, Any]]:
-    """Only those where the asking user has a role."""
-    mine = set(call.db.scalars(projects_of(call.actor.user_id).with_only_columns(Project.id)))
-    return [{"project": view(call, row)} for row in rows if row.id in mine]
+def _parents_list(call: Call, row: Project) -> list[dict[str, Any]]:
+    ids = ancestors(call.db, row)
+    return _as_list(call, ids, {id: n for n, id in enumerate(ids)})
 
 
-def _above(session: Session, row: Project) -> list[Project]:
-    return [session.get_one(Project, id) for id in ancestors(session, row)]
+def _subtree_list(call: Call, row: Project) -> list[dict[str, Any]]:
+    places = {id: n for n, (id, _) in enumerate(hierarchy.subtree(call.db, row.id))}
+    return _as_list(call, select(hierarchy.below([row.id]).c.id), places)
 
 
-def _below(session: Session, row: Project) -> list[Project]:
-    found: list[Project] = []
-    level = [row.id]
-    while level:
-        rows = session.scalars(select(Project).where(Project.parent_id.in_(level)).order_by(Project.id)).all()
-        found += rows
-        level = [r.id for r in rows]
+def _as_list(call: Call, ids: Any, places: dict[str, int]) -> list[dict[str, Any]]:
+    """Those of the projects in which the asking user has a role; with their limits where the query says so."""
+    mine = Project.id.in_(project_ids_of(call.actor.user_id))
+    rows = call.db.execute(select(*columns()).where(Project.id.in_(ids), mine)).all()
+    shown = [view(call, row) for row in sorted(rows, key=lambda row: places[row.id])]
+    if asked(call, "include_limits"):
+        limits = _limits(call.db, [one["id"] for one in shown])
+        for one in shown:
+            one["limits"] = limits.get(one["id"], [])
+    return [{"project": one} for one in shown]
+
+
+def _limits(session: Session, project_ids: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """The limits of each project, without links, as upstream."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for limit, registered in session.execute(
+        select(Limit, RegisteredLimit)
+        .join(RegisteredLimit, RegisteredLimit.id == Limit.registered_limit_id)
+        .where(Limit.owner_id.in_(project_ids))
+        .order_by(Limit.id)
+    ):
+        found.setdefault(limit.owner_id, []).append({
+            "id": limit.id,
+            "project_id": limit.owner_id,
+            "domain_id": None,
+            "service_id": registered.service_id,
+            "region_id": registered.region_id,
+            "resource_name": registered.resource_name,
+            "resource_limit": limit.resource_limit,
+            "description": limit.description,
+        })  # fmt: skip
     return found
 
 
-def _nested_parents(ids: list[str]) -> dict[str, Any] | None:
+def _parents_ids(call: Call, row: Project) -> dict[str, Any] | None:
     nested: dict[str, Any] | None = None
-    for id in reversed(ids):
+    for id in reversed(ancestors(call.db, row)):
         nested = {id: nested}
     return nested
 
 
-def _nested_children(id: str, below: list[Project]) -> dict[str, Any] | None:
-    return {row.id: _nested_children(row.id, below) for row in below if row.parent_id == id} or None
+def _subtree_ids(call: Call, row: Project) -> dict[str, Any] | None:
+    inside: dict[str, dict[str, Any]] = {}
+    for id, parent in reversed(hierarchy.subtree(call.db, row.id)):  # the deepest first: what is inside it is known
+        inside.setdefault(parent, {})[id] = inside.get(id)
+    return inside.get(row.id)
 
 
 # --- change ----------------------------------------------------------------------------------------------------------
@@ -246,23 +261,30 @@ def _nested_children(id: str, below: list[Project]) -> dict[str, Any] | None:
 )
 def change(call: Call, id: str, body: ProjectUpdate) -> Project:
     row = targets.found(call, "project", Project, id)
-    targets.refuse_immutable(row, "project", body.options)
+    targets.refuse_immutable(row, "project", targets.only_options(body))
     _refuse_moves(row, body)
-    if body.name is not UNSET and body.name != row.name:
-        if row.domain_id is None:
-            refuse_twin(call, body.name)
-        else:
-            _refuse_twin(call, row.domain_id, body.name)
-        row.name = body.name
+    if body.name is not UNSET and body.name.strip() != row.name:
+        _rename(call, row, body.name.strip())
     if body.description is not UNSET:
         row.description = body.description or ""
     _enable(call, row, truth(body.enabled, row.enabled))
-    row.options = targets.merge_options(row.options, body.options, targets.IMMUTABLE)
+    row.options = targets.merge_options(row.options, given(body.options) or {}, targets.IMMUTABLE)
     if body.tags is not UNSET:
         set_tags(call.db, row.id, body.tags)
     targets.keep_extra(row, body.extra, "project")
     touch(call.db)
     return row
+
+
+def _rename(call: Call, row: Project, name: str) -> None:
+    settings = call.part(Identity).settings.hierarchy
+    if row.domain_id is None:
+        hierarchy.check_name("Domain", name, settings.domain_name_url_safe)
+        refuse_twin(call, name)
+    else:
+        hierarchy.check_name("Project", name, settings.project_name_url_safe)
+        _refuse_twin(call, row.domain_id, name)
+    row.name = name
 
 
 def _refuse_moves(row: Project, body: ProjectUpdate) -> None:
@@ -275,11 +297,12 @@ def _refuse_moves(row: Project, body: ProjectUpdate) -> None:
 
 
 def _enable(call: Call, row: Project, enabled: bool) -> None:
-    if not row.is_domain and enabled and not row.enabled and not all(p.enabled for p in _above(call.db, row)):
-        raise Forbidden(f"Cannot enable project {row.id}: one above it is disabled.")
-    below = select(Project.id).where(Project.parent_id == row.id, Project.enabled)
-    if not row.is_domain and row.enabled and not enabled and call.db.scalar(below):
-        raise Forbidden(f"Cannot disable project {row.id} since its subtree contains enabled projects.")
+    if enabled and not row.enabled and not all(p.enabled for p in hierarchy.above(call.db, row)):
+        raise Forbidden(f"Cannot enable project {row.id} since it has disabled parents.")
+    if row.enabled and not enabled and not row.is_domain:
+        below = hierarchy.below([row.id])
+        if call.db.scalar(select(Project.id).join(below, Project.id == below.c.id).where(Project.enabled).limit(1)):
+            raise Forbidden(f"Cannot disable project {row.id} since its subtree contains enabled projects.")
     enable(row, enabled)
 
 

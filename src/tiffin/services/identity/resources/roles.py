@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -15,7 +16,9 @@ from tiffin.core.policy import Target
 from tiffin.core.resource import Answer, Page, Resource
 from tiffin.core.schema import Keeping
 from tiffin.services.identity import targets
+from tiffin.services.identity.authentication import Identity
 from tiffin.services.identity.authorization import touch
+from tiffin.services.identity.bodies import given, refuse_nothing
 from tiffin.services.identity.filters import listing, narrow
 from tiffin.services.identity.lending import forget_of_role
 from tiffin.services.identity.rules import new_id
@@ -24,8 +27,6 @@ from tiffin.services.identity.tables import ImpliedRole, Role
 
 ADMIN = "rule:admin_required"
 READ = "rule:admin_required or (role:reader and system_scope:all)"
-PROHIBITED = ("admin",)
-"""Roles that nothing may imply: whoever may add an implication would become an administrator."""
 RULES = (
     ("identity:create_domain_role", ADMIN),
     ("identity:get_domain_role", READ),
@@ -46,7 +47,7 @@ class RoleUpdate(Keeping):
     name: NameText | UnsetType = UNSET
     description: LongString | UnsetType | None = UNSET
     domain_id: IdText | UnsetType | None = UNSET
-    options: Options = msgspec.field(default_factory=dict)
+    options: Options | UnsetType = UNSET
 
 
 def view(call: Call, row: Any) -> dict[str, Any]:
@@ -62,13 +63,31 @@ def view(call: Call, row: Any) -> dict[str, Any]:
 
 
 roles = Resource("role", "roles", "/v3/roles", view, rules=RULES)
-about = targets.about("role", Role)
 
 
-def _domain_rule(call: Call, verb: str, domain_id: str | None) -> None:
-    """A role of a domain has rules of its own."""
-    if domain_id is not None:
-        call.enforce(f"identity:{verb}")
+def _about(verb: str) -> Callable[..., Target]:
+    """The target of an operation on a role; a role of a domain has rules of its own."""
+    find = targets.about("role", Role)
+
+    def about(call: Call, id: str, **_: Any) -> Target:
+        target = find(call, id)
+        if target.row is not None and target.row.domain_id is not None:
+            target.rule = f"identity:{verb}_domain_role"
+        return target
+
+    return about
+
+
+def _about_new(call: Call, body: RoleIn) -> Target:
+    target = Target(None)
+    target.rule = "identity:create_domain_role" if body.domain_id else None
+    return target
+
+
+def _about_list(call: Call) -> Target:
+    target = Target(None)
+    target.rule = "identity:list_domain_roles" if call.param("domain_id") else None
+    return target
 
 
 def _refuse_twin(call: Call, domain_id: str | None, name: str) -> None:
@@ -76,9 +95,8 @@ def _refuse_twin(call: Call, domain_id: str | None, name: str) -> None:
         raise Conflict(f"Conflict occurred attempting to store role - Duplicate entry found with name {name}.")
 
 
-@roles.operation("POST", policy=("identity:create_role", ADMIN), body=RoleIn, event="create")
+@roles.operation("POST", policy=("identity:create_role", ADMIN), body=RoleIn, about=_about_new, event="create")
 def create(call: Call, body: RoleIn) -> Role:
-    _domain_rule(call, "create_domain_role", body.domain_id)
     if body.domain_id is not None and targets.find_domain(call.db, body.domain_id) is None:
         raise targets.missing("domain", body.domain_id)
     _refuse_twin(call, body.domain_id, body.name)
@@ -90,32 +108,31 @@ def create(call: Call, body: RoleIn) -> Role:
     return row
 
 
-@roles.operation("GET", policy=(
+@roles.operation("GET", about=_about_list, policy=(
     "identity:list_roles",
     "(rule:admin_required or (role:reader and system_scope:all)) or (role:manager and not domain_id:None)",
 ))  # fmt: skip
 def index(call: Call) -> Page:
-    domain_id = call.param("domain_id")
-    _domain_rule(call, "list_domain_roles", domain_id)
+    domain_id = call.param("domain_id") or None
     statement = select(*Role.__table__.columns).where(Role.domain_id.is_not_distinct_from(domain_id))
     return listing(call, narrow(call, statement, {"name": Role.name}), Role.id, sort=Role.name)
 
 
-@roles.operation("GET", "/{id}", about=about, policy=(
+@roles.operation("GET", "/{id}", about=_about("get"), policy=(
     "identity:get_role",
     "(rule:admin_required or (role:reader and system_scope:all)) or (role:manager and rule:domain_managed_target_role)",
 ))  # fmt: skip
 def show(call: Call, id: str) -> Role:
-    row = targets.found(call, "role", Role, id)
-    _domain_rule(call, "get_domain_role", row.domain_id)
-    return row
+    return targets.found(call, "role", Role, id)
 
 
-@roles.operation("PATCH", "/{id}", policy=("identity:update_role", ADMIN), body=RoleUpdate, about=about, event="update")
+@roles.operation(
+    "PATCH", "/{id}", policy=("identity:update_role", ADMIN), body=RoleUpdate, about=_about("update"), event="update"
+)
 def update(call: Call, id: str, body: RoleUpdate) -> Role:
     row = targets.found(call, "role", Role, id)
-    _domain_rule(call, "update_domain_role", row.domain_id)
-    targets.refuse_immutable(row, "role", body.options)
+    refuse_nothing(body, "role")
+    targets.refuse_immutable(row, "role", targets.only_options(body))
     if body.domain_id is not UNSET and body.domain_id != row.domain_id:
         raise BadRequest("Update of `domain_id` is not allowed.")
     if body.name is not UNSET and body.name != row.name:
@@ -123,16 +140,15 @@ def update(call: Call, id: str, body: RoleUpdate) -> Role:
         row.name = body.name
     if body.description is not UNSET:
         row.description = body.description
-    row.options = targets.merge_options(row.options, body.options, targets.IMMUTABLE)
+    row.options = targets.merge_options(row.options, given(body.options) or {}, targets.IMMUTABLE)
     targets.keep_extra(row, body.extra, "role")
     touch(call.db)
     return row
 
 
-@roles.operation("DELETE", "/{id}", policy=("identity:delete_role", ADMIN), about=about, event="delete")
+@roles.operation("DELETE", "/{id}", policy=("identity:delete_role", ADMIN), about=_about("delete"), event="delete")
 def delete(call: Call, id: str) -> None:
     row = targets.found(call, "role", Role, id)
-    _domain_rule(call, "delete_domain_role", row.domain_id)
     targets.refuse_immutable(row, "role")
     forget_of_role(call.db, id)
     call.db.delete(row)
@@ -146,7 +162,6 @@ def _short(call: Call, row: Role) -> dict[str, Any]:
     return {
         "id": row.id,
         "name": row.name,
-        "description": row.description,
         "links": {"self": f"{call.base_url}/v3/roles/{row.id}"},
     }
 
@@ -155,7 +170,10 @@ def _inference(call: Call, prior: Role, implied: list[Role]) -> dict[str, Any]:
     return {"prior_role": _short(call, prior), "implies": [_short(call, role) for role in implied]}
 
 
-@roles.operation("GET", "/{id}/implies", policy=("identity:list_implied_roles", READ), about=about)
+about_prior = targets.about("role", Role)
+
+
+@roles.operation("GET", "/{id}/implies", policy=("identity:list_implied_roles", READ), about=about_prior)
 def list_implied(call: Call, id: str) -> Answer:
     prior = targets.found(call, "role", Role, id)
     implied = call.db.scalars(
@@ -192,14 +210,15 @@ def _one(call: Call, id: str, implied_id: str, status: int) -> Answer:
 )  # fmt: skip
 def imply(call: Call, id: str, implied_id: str) -> Answer:
     prior, implied, known = _pair(call, id, implied_id)
-    if implied.name in PROHIBITED and implied.domain_id is None:
+    if implied.name in call.part(Identity).settings.hierarchy.prohibited_implied_roles:
         raise Forbidden(f"{implied_id} cannot be an implied role.")
     if implied.domain_id is not None and prior.domain_id is None:
         raise Forbidden(f"The global role {id} cannot imply the role {implied_id} of a domain.")
-    if known is None:
-        call.db.add(ImpliedRole(prior_id=id, implied_id=implied_id))
-        call.db.flush()
-        touch(call.db)
+    if known is not None:
+        raise Conflict(f"Conflict occurred attempting to store implied_role - {id} implies {implied_id} already.")
+    call.db.add(ImpliedRole(prior_id=id, implied_id=implied_id))
+    call.db.flush()
+    touch(call.db)
     return _one(call, id, implied_id, 201)
 
 
@@ -210,6 +229,7 @@ def show_implied(call: Call, id: str, implied_id: str) -> Answer:
 
 @roles.operation("HEAD", "/{id}/implies/{implied_id}", policy=("identity:check_implied_role", READ), about=_about_pair)
 def check_implied(call: Call, id: str, implied_id: str) -> Answer:
+    call.enforce("identity:get_implied_role", call.subject)
     _one(call, id, implied_id, 204)
     return Answer(None, 204)
 
