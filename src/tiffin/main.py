@@ -16,11 +16,12 @@ from tiffin.core.database import Database
 from tiffin.core.driver import Refused
 from tiffin.core.engine import Engine
 from tiffin.core.migrate import migrate
+from tiffin.core.quota import UnifiedLimits
 from tiffin.core.settings import Settings, SettingsError
 from tiffin.core.state_folder import StateFolder
 from tiffin.core.world import World
 from tiffin.services.compute.drivers.base import Hosts, Hypervisor
-from tiffin.services.identity.public import Identity, IdentitySettings, Keys
+from tiffin.services.identity.public import Identity, IdentitySettings, KeptLimits, Keys
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.network.drivers.base import HostNetwork, MetadataListener, NetworkBackend
 
@@ -81,12 +82,13 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
         world,
         SERVICES,
         authenticator=identity.authenticate,
-        secrets=keys,
+        secrets=identity.secrets,
         policy_folder=home / "policy",
         sections=settings.sections,
     )
     _check_sections(cloud, settings)
     cloud.add(Identity, identity)
+    cloud.add(UnifiedLimits, _limits(database, settings, identity))
     cloud.add_lazy(ImageStores, lambda: _image_stores(home))
     if settings.simulated:
         daemons = None
@@ -112,6 +114,14 @@ def open_database(settings: Settings) -> Database:
     database = Database(settings.database or f"sqlite:///{settings.home / 'tiffin.db'}", durable=durable)
     migrate(database)
     return database
+
+
+def _limits(database: Database, settings: Settings, identity: Identity) -> KeptLimits:
+    """The limits that the services' quotas may read. Raises `SettingsError` when there are projects beyond their model."""
+    limits = KeptLimits(settings.region, identity.settings.shares.enforcement_model)
+    with database.read() as session:
+        limits.check(session)
+    return limits
 
 
 def listen(composition: Composition) -> None:

@@ -18,6 +18,8 @@ ENDED_BY_THE_CLI = (
     "tiffin.services.compute.drivers.qmp",
 )
 """`down` ends daemons and guests after the server is gone, so that nobody repairs what it ends."""
+ROTATED_BY_THE_CLI = ("tiffin.services.identity.keys", "tiffin.services.identity.settings")
+"""Keys are files, and are rotated whether the server runs or not."""
 
 MENDED_BY_THE_CLI = ("tiffin.bootstrap",)
 """`bootstrap` works on a cloud that lets nobody in, or does not run."""
@@ -44,7 +46,7 @@ def allowed(own: str, wanted: str) -> bool:
     if own.startswith("tiffin.simulator"):
         return wanted.startswith(("tiffin.core", "tiffin.simulator")) or _is_shared_by_drivers(wanted)
     if own.startswith("tiffin.cli"):
-        return wanted.startswith(("tiffin.core", "tiffin.cli", *ENDED_BY_THE_CLI, *MENDED_BY_THE_CLI))
+        return wanted.startswith(("tiffin.core", "tiffin.cli", *ENDED_BY_THE_CLI, *MENDED_BY_THE_CLI, *ROTATED_BY_THE_CLI))
     return True
 
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "ssh": "log in to a guest",
     "image": "build a guest image: tiny or debian",
     "bootstrap": "let the administrator in again who is locked out",
+    "token-keys": "show or rotate the keys of tokens",
     "test": "run the tests",
     "bench": "measure",
 }
@@ -69,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, words: list[str]) -> int:
-    command = import_module(f"tiffin.cli.{name}")
+    command = import_module(f"tiffin.cli.{name.replace('-', '_')}")
     parser = argparse.ArgumentParser(prog=f"tiffin {name}", description=command.__doc__, allow_abbrev=False)
     parser.add_argument("--home", type=Path, metavar="DIR", help="the state folder of the cloud")
     command.arguments(parser)

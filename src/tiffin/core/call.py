@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.orm import Session
 
-from tiffin.core import changes, lifecycle, quota
+from tiffin.core import changes, lifecycle
 from tiffin.core.actor import Actor
 from tiffin.core.errors import BadRequest, Unauthorized
 from tiffin.core.policy import Target
+from tiffin.core.quota import Quotas
 from tiffin.core.schema import Version
 
 if TYPE_CHECKING:
@@ -147,7 +148,12 @@ class Call:
     def reserve(self, name: str, amount: int, *, project_id: str | None = None, counted: str | None = None) -> None:
         """Raise `OverQuota` unless `amount` more of the quota `name` fits into the project (default: the actor's)."""
         project = project_id or self.actor.project_id or ""
-        quota.reserve(self.db, self.service.type, self.service.quotas[name], (project, counted or project), amount)
+        self.quotas.reserve(self.db, name, (project, counted or project), amount)
+
+    @property
+    def quotas(self) -> Quotas:
+        """The quotas of this service."""
+        return self.cloud.quotas(self.service.type)
 
     @property
     def origin(self) -> changes.Origin:

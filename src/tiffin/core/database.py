@@ -46,7 +46,8 @@ def _sqlite(url: str, durable: bool) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
         # a writer takes the lock at once: a lock that is taken half way may be refused for good
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
+        write = connection.get_execution_options().get("write")
+        connection.connection.driver_connection.execute("BEGIN IMMEDIATE" if write else "BEGIN").close()
 
     return engine
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import JSON, BigInteger, ColumnElement, Select, cast, func, literal, select, type_coerce
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import GenericFunction
 
 
@@ -67,6 +68,13 @@ def total(amount: Any) -> ColumnElement[int]:
 def listed(strings: Iterable[str]) -> Select[tuple[str]]:
     """These strings as rows, by one parameter: for `in_()`, where there may be more than a statement can have parameters."""
     return select(json_items(literal(sorted(strings), JSON)).table_valued("value").c.value)
+
+
+def take_turns(session: Session, word: str) -> None:
+    """Until the end of this write transaction no other one gets beyond this line with the same word. SQLite has one writer
+    anyhow."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(word, 0))))
 
 
 class json_pairs(GenericFunction[Any]):

@@ -6,27 +6,53 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from sqlalchemy import Connection, select
 
 from support import Clock, TestCloud
 from tiffin.core.cloud import ServiceRef
 from tiffin.core.http.local import Reply
 from tiffin.core.world import World
+from tiffin.services.identity import tables
 from tiffin.services.identity.public import BootstrapOptions, Identity, IdentitySettings, Keys, bootstrap
 
 URL = "http://127.0.0.1:8000"
 ADMIN_PASSWORD = "a long secret"
 
 
+THINGS = (tables.User, tables.Project, tables.Role, tables.ApplicationCredential, tables.Trust)
+"""What tokens speak of: a new one changes no token, another one or one less may."""
+RELATIONS = (
+    tables.Membership, tables.Assignment, tables.ImpliedRole, tables.CatalogService, tables.Endpoint, tables.RevokedToken,
+)  # fmt: skip
+NO_MATTER = ("remaining_uses", "failed_logins", "failed_at", "last_active_at")
+MOST_COMPARED = 300
+
+
+def _rows(connection: Connection, table: Any) -> set[Any]:
+    columns = [c for c in table.__table__.columns if c.name not in NO_MATTER]
+    return {repr(row) for row in connection.execute(select(*columns).limit(MOST_COMPARED))}
+
+
+def what_matters(connection: Connection) -> tuple[set[Any], set[Any], int]:
+    """The rows that tokens depend on, and the epoch."""
+    things = set().union(*(_rows(connection, t) for t in THINGS))
+    relations = set().union(*(_rows(connection, t) for t in RELATIONS))
+    return things, relations, connection.scalar(select(tables.Epoch.value)) or 0
+
+
 class IdentityCloud(TestCloud):
-    """`admin` is a token; `login` makes others; `make` creates a resource as the administrator."""
+    """`admin` is a token; `login` makes others; `make` creates a resource as the administrator. After each request it is
+    checked that what tokens depend on has not changed without a word to other processes."""
 
     __test__ = False
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: IdentitySettings | None = None) -> None:
         clock = Clock()
         keys = Keys(folder)
-        self.identity = Identity(keys, World(clock=clock), IdentitySettings(password_rounds=4))
+        settings = msgspec.structs.replace(settings or IdentitySettings(), password_rounds=4)
+        self.identity = Identity(keys, World(clock=clock), settings)
         super().__init__(
             [ServiceRef("identity", "/identity", "tiffin.services.identity.service")],
             clock=clock,
@@ -38,6 +64,19 @@ class IdentityCloud(TestCloud):
             options = BootstrapOptions(rounds=4)
             bootstrap(session, self.cloud.world, ADMIN_PASSWORD, "RegionOne", URL, options)
         self.admin = self.token("admin", ADMIN_PASSWORD, project="admin")
+
+    def ask(self, method: str, url: str, token: str | None = "member", json: Any = None, **headers: str) -> Reply:
+        if method in ("GET", "HEAD"):
+            return super().ask(method, url, token, json, **headers)
+        with self.cloud.database.engine.connect() as connection:
+            things, relations, epoch = what_matters(connection)
+        reply = super().ask(method, url, token, json, **headers)
+        with self.cloud.database.engine.connect() as connection:
+            things_now, relations_now, epoch_now = what_matters(connection)
+        if len(things) < MOST_COMPARED and len(relations) < MOST_COMPARED:
+            same = things <= things_now and relations == relations_now
+            assert same or epoch != epoch_now, f"{method} {url} changes who may what, and does not `touch`"
+        return reply
 
     def auth(self, identity: dict[str, Any], scope: Any = None, query: str = "") -> Reply:
         body: dict[str, Any] = {"identity": identity}

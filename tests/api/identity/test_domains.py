@@ -106,10 +106,10 @@ def test_what_is_disabled_loses_its_tokens(cloud: IdentityCloud) -> None:
     scopes = [{"project": {"id": project}}, {"domain": {"id": domain}}]
     logins = [("ann", scope, domain) for scope in (*scopes, None)] + [("bob", scope, "default") for scope in scopes]
     tokens = [cloud.login(name, "pw", scope, domain=home).headers["x-subject-token"] for name, scope, home in logins]
-    assert all(cloud.do("GET", "/auth/catalog", token=token).status == 200 for token in tokens)
+    assert all(cloud.do("GET", "/auth/projects", token=token).status == 200 for token in tokens)
     for enabled in (False, True):
         cloud.do("PATCH", f"/domains/{domain}", {"domain": {"enabled": enabled}})
-        assert [cloud.do("GET", "/auth/catalog", token=token).status for token in tokens] == [401] * 5
+        assert [cloud.do("GET", "/auth/projects", token=token).status for token in tokens] == [401] * 5
         answers = {cloud.login(name, "pw", scope, domain=home).status for name, scope, home in logins}
         assert answers == ({201} if enabled else {401})
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.identity.conftest import ADMIN_PASSWORD, IdentityCloud
+from tiffin.services.identity.public import IdentitySettings
 
 ADMIN = {"name": "admin", "domain": {"id": "default"}, "password": ADMIN_PASSWORD}
 PROJECT = {"project": {"name": "admin", "domain": {"name": "Default"}}}
@@ -110,9 +112,16 @@ def test_who_is_not_let_in(cloud: IdentityCloud, user: dict[str, Any]) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("methods", [[], ["saml"], ["password", "kerberos"]])
-def test_methods_that_are_not_enabled(cloud: IdentityCloud, methods: list[str]) -> None:
-    assert cloud.auth({"methods": methods, "password": {"user": ADMIN}}).status == 401
+@pytest.mark.parametrize("method", ["openid", "mapped", "saml2", "oauth2_credential", "x509", "kerberos", "external",
+                                    "ec2credential", "__class__"])  # fmt: skip
+def test_methods_that_are_not_enabled(cloud: IdentityCloud, method: str) -> None:
+    assert cloud.auth({"methods": [method], method: {}}).status == 401
+    assert cloud.auth({"methods": ["password", method], "password": {"user": ADMIN}, method: {}}).status == 401
+    assert cloud.auth({"methods": [method], "password": {"user": ADMIN}}).status == 400
+
+
+def test_no_method_proves_nothing(cloud: IdentityCloud) -> None:
+    assert cloud.auth({"methods": [], "password": {"user": ADMIN}}).status == 401
 
 
 def test_a_token_gives_another(cloud: IdentityCloud) -> None:
@@ -123,7 +132,7 @@ def test_a_token_gives_another(cloud: IdentityCloud) -> None:
     assert second["methods"] == ["password", "token"]
     assert second["expires_at"] == first.json["token"]["expires_at"]
     assert second["audit_ids"][1] == first.json["token"]["audit_ids"][0]
-    assert cloud.auth({"methods": ["token"], "token": {"id": "gAAAAA"}}).status == 401
+    assert cloud.auth({"methods": ["token"], "token": {"id": "gAAAAA"}}).status == 404
 
 
 def test_tokens_end(cloud: IdentityCloud) -> None:
@@ -151,12 +160,194 @@ def test_what_is_no_token(cloud: IdentityCloud, token: str) -> None:
     assert cloud.do("GET", "/auth/tokens", X_Subject_Token=token).status == 404
 
 
-def test_keys_rotate_without_a_break(cloud: IdentityCloud) -> None:
-    cloud.identity.keys.rotate()
-    assert cloud.do("GET", "/auth/tokens", X_Subject_Token=cloud.admin).status == 200
-    for _ in range(3):
-        cloud.identity.keys.rotate()
-    assert cloud.do("GET", "/auth/tokens", X_Subject_Token=cloud.admin).status == 401
+# --- scopes that are decided otherwise ----------------------------------------------------------------------------------
+
+
+def test_the_default_project(cloud: IdentityCloud) -> None:
+    ann, project, _ = cloud.member("ann", "p")
+
+    def scope(wanted: Any = None) -> Any:
+        return cloud.login("ann", "pw", wanted).json["token"].get("project", {}).get("id")
+
+    def default(id: str | None) -> None:
+        assert cloud.do("PATCH", f"/users/{ann}", {"user": {"default_project_id": id}}).status == 200
+
+    assert scope() is None
+    default(project)
+    assert (scope(), scope("unscoped"), scope({"unscoped": {}})) == (project, None, None)
+    default(cloud.make("project", "/projects", name="other")["id"])
+    assert scope() is None
+    default("f" * 32)
+    assert scope() is None
+    default(project)
+    assert cloud.do("PATCH", f"/projects/{project}", {"project": {"enabled": False}}).status == 200
+    assert scope() is None
+
+
+def test_a_domain_is_no_project_to_scope_to(cloud: IdentityCloud) -> None:
+    cloud.make("user", "/users", name="ann", password="pw")
+    ann = cloud.do("GET", "/users?name=ann").json["users"][0]["id"]
+    cloud.do("PUT", f"/domains/default/users/{ann}/roles/{cloud.role('member')}")
+    assert cloud.login("ann", "pw", {"domain": {"id": "default"}}).status == 201
+    assert cloud.login("ann", "pw", {"domain": {"name": "Default"}}).json["token"]["domain"]["id"] == "default"
+    assert cloud.login("ann", "pw", {"project": {"id": "default"}}).status == 401
+    assert cloud.login("ann", "pw", {"project": {"name": "Default", "domain": {"id": "default"}}}).status == 401
+
+
+def test_names_follow_their_things(cloud: IdentityCloud) -> None:
+    """What a process remembers of names holds no longer than the names."""
+    ann, project, _ = cloud.member("ann", "p")
+    domain = cloud.make("domain", "/domains", name="D")["id"]
+    eve = cloud.make("user", "/users", name="eve", password="pw", domain_id=domain)["id"]
+    scope = {"project": {"name": "p", "domain": {"id": "default"}}}
+
+    def ok(user: str = "ann", wanted: Any = None, where: Any = None) -> int:
+        who = {"name": user, "domain": where or {"id": "default"}, "password": "pw"}
+        return cloud.auth({"methods": ["password"], "password": {"user": who}}, wanted).status
+
+    assert (ok(), ok(wanted=scope), ok("eve", where={"name": "D"})) == (201, 201, 201)
+    cloud.do("PATCH", f"/users/{ann}", {"user": {"name": "anna"}})
+    assert (ok(), ok("anna")) == (401, 201)
+    cloud.do("PATCH", f"/projects/{project}", {"project": {"name": "q"}})
+    assert (ok("anna", scope), ok("anna", {"project": {"name": "q", "domain": {"id": "default"}}})) == (401, 201)
+    cloud.do("PATCH", f"/domains/{domain}", {"domain": {"name": "E"}})
+    assert (ok("eve", where={"name": "D"}), ok("eve", where={"name": "E"})) == (401, 201)
+    cloud.make("user", "/users", name="ann", password="pw")
+    assert ok() == 201
+    cloud.do("DELETE", f"/users/{eve}")
+    assert ok("eve", where={"name": "E"}) == 401
+
+
+# --- exchange -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_of_the_system_gives_none_of_a_project(cloud: IdentityCloud) -> None:
+    token = cloud.token("admin", ADMIN_PASSWORD, scope={"system": {"all": True}})
+    proof = {"methods": ["token"], "token": {"id": token}}
+    assert cloud.auth(proof, PROJECT).status == 403
+    assert cloud.auth(proof, {"domain": {"id": "default"}}).status == 403
+    assert cloud.auth(proof, {"system": {"all": True}}).status == 201
+    assert cloud.auth(proof, "unscoped").status == 201
+    assert cloud.auth({"methods": ["token"], "token": {"id": cloud.admin}}, {"system": {"all": True}}).status == 201
+
+
+def test_where_scoped_tokens_are_not_exchanged(tmp_path: Path) -> None:
+    cloud = IdentityCloud(tmp_path / "keys", IdentitySettings(rescope_scoped_tokens=False))
+    try:
+        unscoped = cloud.token("admin", ADMIN_PASSWORD, scope="unscoped")
+        assert cloud.auth({"methods": ["token"], "token": {"id": cloud.admin}}, "unscoped").status == 403
+        assert cloud.auth({"methods": ["token"], "token": {"id": unscoped}}, PROJECT).status == 201
+    finally:
+        cloud.close()
+
+
+def test_a_token_beside_the_password_of_another(cloud: IdentityCloud) -> None:
+    cloud.member("ann", "p")
+    who = {"name": "ann", "domain": {"id": "default"}, "password": "pw"}
+    both = {"methods": ["token", "password"], "token": {"id": cloud.admin}, "password": {"user": who}}
+    assert cloud.auth(both).status == 401
+    mine = cloud.auth({**both, "password": {"user": ADMIN}}, PROJECT)
+    assert (mine.status, mine.json["token"]["methods"]) == (201, ["password", "token"])
+
+
+# --- validation ---------------------------------------------------------------------------------------------------------
+
+
+def test_how_long_an_expired_token_is_shown(cloud: IdentityCloud) -> None:
+    token = cloud.admin
+
+    def show(query: str = "?allow_expired=1", method: str = "GET") -> int:
+        cloud.admin = cloud.token("admin", ADMIN_PASSWORD, "admin")
+        return cloud.do(method, f"/auth/tokens{query}", X_Subject_Token=token).status
+
+    cloud.clock.now += 3600
+    assert (show(""), show("?allow_expired=false"), show("?allow_expired=True"), show("?allow_expired=yes")) == (
+        404, 404, 200, 200)  # fmt: skip
+    assert (show(method="HEAD"), show(method="DELETE")) == (200, 404)
+    token = cloud.admin
+    cloud.clock.now += 3600 + 48 * 3600 - 1
+    assert show() == 200
+    cloud.clock.now += 1
+    assert show() == 404
+    assert cloud.auth({"methods": ["token"], "token": {"id": token}}).status == 404
+
+
+def test_who_may_look_at_a_token(cloud: IdentityCloud) -> None:
+    _, _, ann = cloud.member("ann", "p")
+    _, _, bob = cloud.member("bob", "q")
+    cloud.member("nova", "services", "service")
+    nova = cloud.token("nova", "pw", "services")
+    for method, service in (("GET", 200), ("HEAD", 403), ("DELETE", 403)):
+        assert cloud.do(method, "/auth/tokens", token=bob, X_Subject_Token=ann).status == 403
+        assert cloud.do(method, "/auth/tokens", token=nova, X_Subject_Token=ann).status == service
+        assert cloud.do(method, "/auth/tokens", token=bob, X_Subject_Token="x").status == 404
+        assert cloud.do(method, "/auth/tokens", token=bob).status == 403
+        assert cloud.do(method, "/auth/tokens").status == 404
+        assert cloud.ask(method, "/identity/v3/auth/tokens", token=None, X_Subject_Token=ann).status == 401
+    assert cloud.do("DELETE", "/auth/tokens", token=ann, X_Subject_Token=ann).status == 204
+
+
+def test_access_rules_are_shown_to_who_observes_them(cloud: IdentityCloud) -> None:
+    ann, _, token = cloud.member("ann", "p")
+    rule = {"service": "compute", "method": "GET", "path": "/v2.1/servers"}
+    body = {"application_credential": {"name": "x", "access_rules": [rule]}}
+    made = cloud.do("POST", f"/users/{ann}/application_credentials", body, token=token).json["application_credential"]
+    proof = {"id": made["id"], "secret": made["secret"]}
+    robot = cloud.auth({"methods": ["application_credential"], "application_credential": proof}).headers["x-subject-token"]
+
+    def show(**headers: str) -> int:
+        return cloud.do("GET", "/auth/tokens", X_Subject_Token=robot, **headers).status
+
+    assert show() == 404
+    assert [show(OpenStack_Identity_Access_Rules=v) for v in ("1.0", "2", "0.9", "yes", "")] == [200, 200, 404, 404, 404]
+
+
+def test_all_tokens_of_a_user(cloud: IdentityCloud) -> None:
+    ann, _, token = cloud.member("ann", "p")
+    bob, _, other = cloud.member("bob", "q")
+    assert cloud.do("DELETE", f"/users/{ann}/tokens", token=other).status == 403
+    assert cloud.do("DELETE", "/users/none/tokens", token=other).status == 403
+    assert cloud.do("DELETE", "/users/none/tokens").status == 404
+    assert cloud.do("DELETE", f"/users/{ann}/tokens", token=token).status == 204
+    assert cloud.do("GET", "/auth/projects", token=token).status == 401
+    assert cloud.login("ann", "pw").status == 201
+    assert cloud.do("DELETE", f"/users/{bob}/tokens").status == 204
+    assert cloud.do("GET", "/auth/projects", token=other).status == 401
+
+
+# --- what its bearer sees -----------------------------------------------------------------------------------------------
+
+
+def test_the_catalogue_of_a_token(cloud: IdentityCloud) -> None:
+    in_token = cloud.do("GET", "/auth/tokens", X_Subject_Token=cloud.admin).json["token"]["catalog"]
+    shown = cloud.do("GET", "/auth/catalog").json
+    assert shown["catalog"] == in_token
+    assert shown["links"]["self"].endswith("/v3/auth/catalog")
+    assert cloud.do("HEAD", "/auth/catalog").status == 200
+    for scope in ("unscoped", {"system": {"all": True}}):
+        other = cloud.token("admin", ADMIN_PASSWORD, scope=scope)
+        assert cloud.do("GET", "/auth/catalog", token=other).status == 403
+
+
+def test_where_a_token_may_be_scoped_to(cloud: IdentityCloud) -> None:
+    ann, project, token = cloud.member("ann", "p")
+    unscoped = cloud.token("ann", "pw", scope="unscoped")
+    off = cloud.make("project", "/projects", name="off", enabled=False)["id"]
+    domain = cloud.make("domain", "/domains", name="D")["id"]
+    reader = cloud.role("reader")
+    cloud.do("PUT", f"/projects/{off}/users/{ann}/roles/{reader}")
+    cloud.do("PUT", f"/domains/{domain}/users/{ann}/roles/{reader}")
+    for bearer in (token, unscoped):
+        projects = cloud.do("GET", "/auth/projects", token=bearer).json
+        assert [p["id"] for p in projects["projects"]] == [project]
+        assert projects["links"]["self"].endswith("/v3/auth/projects")
+        assert [d["id"] for d in cloud.do("GET", "/auth/domains", token=bearer).json["domains"]] == [domain]
+        assert cloud.do("GET", "/auth/system", token=bearer).json["system"] == []
+        for path in ("projects", "domains", "system"):
+            assert cloud.do("HEAD", f"/auth/{path}", token=bearer).status == 200
+            assert cloud.ask("GET", f"/identity/v3/auth/{path}", token=None).status == 401
+    cloud.do("PUT", f"/system/users/{ann}/roles/{reader}")
+    assert cloud.do("GET", "/auth/system", token=token).json["system"] == [{"all": True}]
 
 
 def test_version_documents(cloud: IdentityCloud) -> None:

@@ -20,14 +20,28 @@ class RoleName(msgspec.Struct, frozen=True, order=True):
     id: str
 
 
+_EPOCH = select(Epoch.__table__.c.value)  # of the table, not of the class: this runs for every request
+_KNOWN, _TOUCHED = "identity.epoch", "identity.touched"
+
+
 def touch(session: Session) -> None:
     """Tell every process that who is allowed what has changed. To be called by whatever changes it."""
+    session.info[_TOUCHED] = True
     if session.execute(update(Epoch).values(value=Epoch.value + 1)).rowcount == 0:  # type: ignore[attr-defined]
         session.add(Epoch(id=1, value=1))
 
 
+def touched(session: Session) -> bool:
+    """Whether this transaction changes who is allowed what."""
+    return _TOUCHED in session.info
+
+
 def epoch(session: Session) -> int:
-    return session.execute(select(Epoch.value)).scalar() or 0
+    """The number that `touch` moves, as this transaction found it."""
+    known: int | None = session.info.get(_KNOWN)
+    if known is None:
+        known = session.info[_KNOWN] = session.execute(_EPOCH).scalar() or 0
+    return known
 
 
 def ancestors(session: Session, project: Project) -> list[str]:
@@ -71,12 +85,21 @@ def _granted(session: Session, user_id: str, where: ColumnElement[bool]) -> list
 
 
 def project_roles(session: Session, user_id: str, project: Project) -> list[RoleName]:
-    """The effective roles of a user on a project."""
+    """The effective roles of a user on a project, as a token shows them."""
+    return expand(session, _on_project(session, user_id, project))
+
+
+def project_role_ids(session: Session, user_id: str, project: Project) -> set[str]:
+    """The effective roles of a user on a project, those of domains too."""
+    return closure(_on_project(session, user_id, project), implications(session))
+
+
+def _on_project(session: Session, user_id: str, project: Project) -> list[str]:
     here = and_(Assignment.scope_id == project.id, Assignment.scope == PROJECT, Assignment.inherited.is_(False))
     above = ancestors(session, project)
     if above:
         here = or_(here, and_(Assignment.scope_id.in_(above), Assignment.inherited.is_(True)))
-    return expand(session, _granted(session, user_id, here))
+    return _granted(session, user_id, here)
 
 
 def domain_roles(session: Session, user_id: str, domain_id: str) -> list[RoleName]:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from tiffin.core.errors import BadRequest, Forbidden, Unauthorized
 from tiffin.services.identity.authorization import ancestors
-from tiffin.services.identity.schemas import AuthBody, DomainRef, ProjectRef, ScopeRef
+from tiffin.services.identity.schemas import DomainRef, ProjectRef, ScopeRef
 from tiffin.services.identity.settings import HierarchySettings
 from tiffin.services.identity.tables import Project
 
@@ -41,18 +41,17 @@ def subtree(session: Session, top: str) -> list[tuple[str, str]]:
     return found
 
 
-def check_parent(session: Session, parent: Project, domain_id: str, settings: HierarchySettings) -> None:
-    """Raises `BadRequest` or `Forbidden` when no project of this domain can be made below `parent`."""
+def check_parent(session: Session, parent: Project, domain_id: str, most: int) -> None:
+    """Raises `BadRequest` or `Forbidden` when no project of this domain can be made below `parent`. `most`: how many levels
+    of projects a domain may have."""
     if (parent.id if parent.is_domain else parent.domain_id) != domain_id:
         raise BadRequest(f"The parent {parent.id} of a project must be in the same domain, which is {domain_id}.")
     levels = [parent, *above(session, parent)]
     for one in levels:
         if not one.enabled:
             raise BadRequest(f"Cannot create a project in a branch that contains a disabled project: {one.id}.")
-    if len(levels) > settings.max_project_tree_depth:
-        raise Forbidden(
-            f"Max hierarchy depth reached for {parent.id} branch: {settings.max_project_tree_depth} levels of projects."
-        )
+    if len(levels) > most:
+        raise Forbidden(f"Max hierarchy depth reached for {parent.id} branch: at most {most} levels are allowed.")
 
 
 def check_name(kind: str, name: str, safe: str) -> None:
@@ -62,11 +61,8 @@ def check_name(kind: str, name: str, safe: str) -> None:
         raise BadRequest(f"{kind} name cannot contain the following reserved characters: {found}")
 
 
-def check_scope(body: AuthBody, settings: HierarchySettings) -> None:
+def refuse_unsafe(scope: ScopeRef, settings: HierarchySettings) -> None:
     """Raises `Unauthorized` for a scope by a name that is not safe in URLs, where an operator is strict about names."""
-    scope = body.scope
-    if not isinstance(scope, ScopeRef):
-        return
     project = scope.project
     if project is not None and project.id is None:
         _refuse("Project", project, settings.project_name_url_safe)

@@ -19,6 +19,7 @@ from tiffin.services.identity.keys import Keys
 from tiffin.services.identity.recovery import let_in
 from tiffin.services.identity.settings import IdentitySettings
 from tiffin.services.identity.tables import Project
+from tiffin.services.identity.unified_limits import KeptLimits
 
 __all__ = [
     "CLOUD",
@@ -26,6 +27,7 @@ __all__ = [
     "CatalogEntry",
     "Identity",
     "IdentitySettings",
+    "KeptLimits",
     "Keys",
     "bootstrap",
     "ensure_project",

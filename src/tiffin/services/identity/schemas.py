@@ -51,11 +51,19 @@ class UserRef(Loose, kw_only=True):
 
 
 class PasswordUser(UserRef, kw_only=True):
-    password: Password
+    password: Password = ""
 
 
 class PasswordProof(Loose, kw_only=True):
     user: PasswordUser
+
+
+class PasscodeUser(UserRef, kw_only=True):
+    passcode: AnyText = ""
+
+
+class PasscodeProof(Loose, kw_only=True):
+    user: PasscodeUser
 
 
 class TokenProof(Loose, kw_only=True):
@@ -69,11 +77,20 @@ class CredentialProof(Loose, kw_only=True):
     secret: Password
 
 
+Nothing = Annotated[dict[AnyText, Any], Meta(max_length=16)]
+"""The section of a method whose proof does not stand in the body."""
+
+
 class IdentityProof(Loose, kw_only=True):
+    """`methods` are to be tried; each has a section of its own name, in which its proof stands."""
+
     methods: Annotated[list[AnyText], Meta(max_length=16)]
     password: PasswordProof | None = None
     token: TokenProof | None = None
     application_credential: CredentialProof | None = None
+    totp: PasscodeProof | None = None
+    external: Nothing | None = None
+    oauth1: Nothing | None = None
 
 
 class SystemRef(Loose, kw_only=True):

@@ -34,6 +34,17 @@ class PasswordSettings(msgspec.Struct, frozen=True):
     """The same in words, for the user whose password was refused."""
 
 
+class ShareSettings(msgspec.Struct, frozen=True):
+    """What projects and domains get of the cloud: the table [identity.shares]."""
+
+    all_endpoints_without_filter: bool = True
+    """Whether a project for which nobody chose endpoints sees all of them in its catalogue, or none. Operators who show each
+    project only what it is entitled to set it to false (upstream's `return_all_endpoints_if_no_filter`)."""
+    enforcement_model: Literal["flat", "strict_two_level"] = "flat"
+    """How the unified limits of projects and their domains relate. Operators who resell whole domains set strict_two_level:
+    what the projects of a domain use together then stays within the domain's limit."""
+
+
 class IdentitySettings(msgspec.Struct, frozen=True):
     token_seconds: int = 3600
     """How long a token is valid. Operators shorten it where tokens may leak, and lengthen it for long uploads."""
@@ -45,5 +56,16 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     """How many token keys stay after a rotation; tokens of an older key end with it."""
     hierarchy: HierarchySettings = HierarchySettings()
     """The table [identity.hierarchy]."""
+    signed_tokens: bool = False
+    """Whether new tokens are signed (JWS, ES256), so that others can read and verify them by the public key, instead of
+    encrypted (Fernet), which is shorter. Tokens of both kinds are valid whatever is set."""
+    rescope_scoped_tokens: bool = True
+    """Whether a token of a project or a domain can be exchanged for one of another scope. Operators who want passwords to
+    be asked again for that say no."""
+    trust_remote_user: bool = False
+    """Whether REMOTE_USER (and REMOTE_DOMAIN, a domain's name) of the WSGI environment logs that user in. Only for who
+    runs the application in a WSGI server that authenticates by itself; no header of a client ever counts."""
+    shares: ShareSettings = ShareSettings()
+    """The table [identity.shares]."""
     passwords: PasswordSettings = PasswordSettings()
     """The table [identity.passwords]."""

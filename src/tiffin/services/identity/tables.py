@@ -134,11 +134,13 @@ class Assignment(Table):
 
 
 class RevokedToken(Table):
-    """A token that was given back before its time, by its audit id."""
+    """A token that was given back before its time, by its audit id; with `cascade` also all that were made from it."""
 
     __tablename__ = "identity_revoked_token"
     audit_id: Mapped[Id] = mapped_column(primary_key=True)
-    expires_at: Mapped[Time] = mapped_column(index=True)  # from then on the row is of no use
+    cascade: Mapped[bool]
+    revoked_at: Mapped[Time]
+    expires_at: Mapped[Time] = mapped_column(index=True)  # some time from then on the row is of no use
 
 
 class ApplicationCredential(Table):
@@ -180,6 +182,9 @@ class ApplicationCredentialAccessRule(Table):
 
 class Trust(Table):
     __tablename__ = "identity_trust"
+    __table_args__ = (
+        UniqueConstraint("trustor_user_id", "trustee_user_id", "project_id", "impersonation", "expires_at"),
+    )
     id: Mapped[Id] = mapped_column(primary_key=True)
     trustor_user_id: Mapped[Id] = _owned("identity_user", index=True)
     trustee_user_id: Mapped[Id] = _owned("identity_user", index=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from tiffin.core.call import Call
+from tiffin.core.errors import Forbidden
 from tiffin.core.policy import Target
 from tiffin.core.resource import Answer, Page, Resource
-from tiffin.services.identity import catalog, targets
+from tiffin.services.identity import targets
 from tiffin.services.identity.authentication import Identity
 from tiffin.services.identity.authorization import SYSTEM, domains_of, of_user, project_ids_of
 from tiffin.services.identity.filters import listing, narrow
@@ -30,8 +31,9 @@ user_projects = Resource("project", "projects", "/v3/users/{id}/projects", proje
 
 @auth.operation("GET", "/catalog", policy=("identity:get_auth_catalog", ""))
 def show_catalog(call: Call) -> Answer:
-    rows = call.part(Identity).catalog(call.db)
-    found = catalog.show(rows, call.actor.project_id, call.actor.user_id)
+    if call.actor.project_id is None:
+        raise Forbidden("A project-scoped token is required to produce a service catalog.")
+    found = call.part(Identity).shown_catalog(call.db, call.actor.project_id, call.actor.user_id)
     return Answer({"catalog": found, "links": {"self": f"{call.base_url}/v3/auth/catalog"}})
 
 

@@ -23,9 +23,10 @@ from tiffin.services.identity.filters import asked, flag, listing, narrow
 from tiffin.services.identity.resources.domains import enable, refuse_twin, remove
 from tiffin.services.identity.rules import new_id
 from tiffin.services.identity.schemas import Flag, IdText, LongString, Options, ShortName, truth
-from tiffin.services.identity.settings import HierarchySettings
+from tiffin.services.identity.settings import IdentitySettings
 from tiffin.services.identity.tables import Limit, Project, ProjectTag, RegisteredLimit, User
 from tiffin.services.identity.tags import Tags, set_tags, tags_column, tags_of
+from tiffin.services.identity.unified_limits import most_levels
 
 READ = (
     "(rule:admin_required) or (role:reader and system_scope:all) or (role:reader and "
@@ -106,8 +107,8 @@ def _home(call: Call, body: ProjectIn) -> str | None:
 @projects.operation("POST", policy=("identity:create_project", WRITE), body=ProjectIn, about=_about_new, event="create")
 def create(call: Call, body: ProjectIn) -> Project:
     domain_id, is_domain = _home(call, body), truth(body.is_domain, False)
-    name, settings = body.name.strip(), call.part(Identity).settings.hierarchy
-    hierarchy.check_name("Project", name, settings.project_name_url_safe)
+    name, settings = body.name.strip(), call.part(Identity).settings
+    hierarchy.check_name("Project", name, settings.hierarchy.project_name_url_safe)
     if domain_id is None:
         if body.parent_id or body.domain_id:
             raise BadRequest("Only a root project can act as a domain: it has no domain and no parent.")
@@ -126,14 +127,15 @@ def create(call: Call, body: ProjectIn) -> Project:
     return row
 
 
-def _check_place(call: Call, domain_id: str, parent_id: str, settings: HierarchySettings) -> None:
+def _check_place(call: Call, domain_id: str, parent_id: str, settings: IdentitySettings) -> None:
     """Raises `BadRequest` for a domain or parent that is missing, too: the body is wrong, not the path."""
     parent = call.db.get(Project, parent_id)
     if targets.find_domain(call.db, domain_id) is None:
         raise BadRequest(f"Could not find domain: {domain_id}.")
     if parent is None:
         raise BadRequest(f"Could not find project: {parent_id}.")
-    hierarchy.check_parent(call.db, parent, domain_id, settings)
+    most = most_levels(settings.shares.enforcement_model, settings.hierarchy.max_project_tree_depth)
+    hierarchy.check_parent(call.db, parent, domain_id, most)
 
 
 def _refuse_twin(call: Call, domain_id: str, name: str) -> None:

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
+import msgspec
 from sqlalchemy import delete
 
+from tiffin.core import changes
 from tiffin.core.call import Call
-from tiffin.core.errors import NotFound, Unauthorized
+from tiffin.core.errors import Forbidden, NotFound, Unauthorized
+from tiffin.core.policy import Target
 from tiffin.core.resource import Answer, Resource
-from tiffin.services.identity import catalog, login
 from tiffin.services.identity import claims as c
+from tiffin.services.identity import factors, granting, login, outcomes, targets
 from tiffin.services.identity.authentication import Identity, Meaning
 from tiffin.services.identity.authorization import touch
+from tiffin.services.identity.filters import flag
+from tiffin.services.identity.login import Proof, Refused
 from tiffin.services.identity.rules import time
 from tiffin.services.identity.schemas import AuthBody
-from tiffin.services.identity.tables import RevokedToken
+from tiffin.services.identity.tables import RevokedToken, User
 
 READ = "rule:admin_required or (role:reader and system_scope:all)"
+REVOKE = ("identity:revoke_token", "rule:admin_required or rule:token_subject")
+MOST_TOKEN = 8192
+RULES_HEADER = "OpenStack-Identity-Access-Rules"
 EXPIRED_WINDOW = 48 * 3600.0
 """Seconds after its end during which `allow_expired` still shows a token, for long-running work of other services."""
 
+_encode = msgspec.json.Encoder().encode
 tokens = Resource("token", "tokens", "/v3/auth/tokens")
 
 
@@ -34,7 +44,7 @@ def view(call: Call, meaning: Meaning) -> dict[str, Any]:
     body: dict[str, Any] = {
         "methods": list(claims.methods),
         "user": {**_named(user, meaning.domain), "password_expires_at": _naive(user.password_expires_at)},
-        "audit_ids": list(claims.audit_ids),
+        "audit_ids": claims.shown_audit_ids,
         "expires_at": time(claims.expires_at),
         "issued_at": time(claims.issued_at),
     }
@@ -42,7 +52,7 @@ def view(call: Call, meaning: Meaning) -> dict[str, Any]:
         body["roles"] = [{"id": role.id, "name": role.name} for role in meaning.roles]
         if "nocatalog" not in call.query:
             project_id = meaning.project.id if meaning.project else None
-            body["catalog"] = catalog.show(call.part(Identity).catalog(call.db), project_id, user.id)
+            body["catalog"] = call.part(Identity).shown_catalog(call.db, project_id, user.id)
     if providers := call.part(Identity).service_providers(call.db):
         body["service_providers"] = providers
     if meaning.project is not None and meaning.project_domain is not None:
@@ -83,68 +93,147 @@ def _delegation(meaning: Meaning) -> dict[str, Any]:
 
 
 def _answer(call: Call, meaning: Meaning, token: str, status: int) -> Answer:
-    return Answer({"token": view(call, meaning)}, status, {"X-Subject-Token": token, "Vary": "X-Auth-Token"})
+    return Answer(_encode({"token": view(call, meaning)}), status, {"X-Subject-Token": token, "Vary": "X-Auth-Token"})
 
 
 @tokens.operation("POST", policy=None, auth=False, body=AuthBody, root="auth", transaction="none")
 def issue(call: Call, body: AuthBody) -> Answer:
-    identity = call.part(Identity)
-    with call.read() as session:
-        proofs = login.look(session, body, identity)
-    login.settle(proofs, identity)
-    with call.write() if login.uses_trust(body) else call.read() as session:
-        token, meaning = login.grant(session, proofs, body, identity)
-        if meaning.trust is not None and login.uses_trust(body):
-            call.record("use", ("identity.trust", meaning.trust.id), after={"remaining_uses": meaning.trust.remaining_uses})
+    identity, proofs = call.part(Identity), list[Proof]()
+    try:
+        granting.check_scope(body)
+        with call.read() as session:
+            proofs = login.look(session, body, identity, call)
+        login.settle(proofs, identity)
+        return _grant(call, body, proofs)
+    except factors.NeedsMore as more:
+        _refused(call, proofs, outcomes.FACTORS)
+        return _receipt(call, proofs[0], more.methods)
+    except (Unauthorized, Forbidden, NotFound) as no:
+        _refused(call, proofs, no.reason if isinstance(no, Refused) else outcomes.SCOPE if proofs else outcomes.REFUSED)
+        raise
+
+
+def _grant(call: Call, body: AuthBody, proofs: list[Proof]) -> Answer:
+    with call.write() as session:
+        token, meaning = granting.grant(session, call, body, proofs)
+        user = login.claimed(proofs)
+        assert user is not None
+        try:
+            outcomes.succeeded(session, call, user, proofs)
+        except Unauthorized as no:
+            raise Refused(outcomes.REFUSED, no.message) from None
         return _answer(call, meaning, token, 201)
 
 
-def _subject(call: Call) -> str:
+def _refused(call: Call, proofs: list[Proof], reason: str) -> None:
+    """What a refusal leaves behind. A passcode that was right, beside whatever else was asked, is used up."""
+    with call.write() as session:
+        for proof in proofs if all(p.settled for p in proofs) else ():
+            with contextlib.suppress(Refused):
+                granting.use_up(session, call, proof)
+        outcomes.failed(session, call, login.claimed(proofs), reason)
+
+
+def _receipt(call: Call, proof: Proof, methods: tuple[str, ...]) -> Answer:
+    identity = call.part(Identity)
+    assert proof.user is not None
+    assert proof.domain is not None
+    who = (proof.user, proof.domain)
+    receipt = factors.write(identity.keys, who, methods, call.now)
+    body = factors.show(who, methods, login.enabled(identity), call.now)
+    return Answer(body, 401, {factors.HEADER: receipt})
+
+
+# --- look at one ----------------------------------------------------------------------------------------------------------
+
+
+def _subject(call: Call) -> Meaning:
+    """What the subject token means. Raises `NotFound` when it is not valid (any more)."""
     token = call.request.get_header("X-Subject-Token")
-    if not token or len(token) > 8192:
-        raise NotFound("Could not recognize token.")
-    return token
-
-
-def about(call: Call) -> dict[str, Any]:
-    """The subject token's bearer. A token that nobody can read is nobody's."""
+    expired = call.request.method != "DELETE" and _truth(call.param("allow_expired"))
+    if not token or len(token) > MOST_TOKEN:
+        raise NotFound("No token in the request." if not token else "Could not recognize token.")
     try:
-        claims = call.part(Identity).read(_subject(call))
-    except Unauthorized:
-        return {}
-    return {"target.token.user_id": claims.user_id}
-
-
-def _meaning(call: Call, *, expired: bool = False) -> Meaning:
-    """What the subject token means. Raises `NotFound` when it is not valid any more."""
-    try:
-        meaning = call.part(Identity).meaning(call.db, _subject(call), allow_expired=expired)
+        meaning = call.part(Identity).meaning(call.db, token, allow_expired=expired)
     except Unauthorized:
         raise NotFound("Could not recognize token.") from None
-    if meaning.claims.expires_at + EXPIRED_WINDOW <= call.now:
+    if meaning.claims.expires_at + EXPIRED_WINDOW <= call.now or not _understands_rules(call, meaning):
         raise NotFound("Could not recognize token.")
     return meaning
+
+
+def _truth(text: str | None) -> bool:
+    return text is not None and text.strip().lower() in ("1", "t", "true", "on", "y", "yes")
+
+
+def _understands_rules(call: Call, meaning: Meaning) -> bool:
+    """A token that is bound to access rules is shown to those only who say that they observe them."""
+    if meaning.access_rules is None:
+        return True
+    try:
+        return float(call.request.get_header(RULES_HEADER) or 0) >= 1.0
+    except ValueError:
+        return False
+
+
+def about(call: Call) -> Target:
+    """The subject token's bearer. Unlike elsewhere, what is no token is 404 for everybody, as upstream."""
+    if not call.request.get_header("X-Subject-Token"):
+        return Target(None)
+    meaning = _subject(call)
+    return Target(meaning, **{"target.token.user_id": meaning.user.id})
+
+
+def _of_subject(call: Call) -> tuple[str, Meaning]:
+    """The subject token that `about` has found, and what it means. Raises `NotFound` when there is none."""
+    meaning = call.subject.row or _subject(call)
+    return str(call.request.get_header("X-Subject-Token")), meaning
 
 
 @tokens.operation(
     "GET", policy=("identity:validate_token", f"{READ} or rule:service_role or rule:token_subject"), about=about
 )
 def validate(call: Call) -> Answer:
-    expired = (call.param("allow_expired") or "").lower() in ("1", "true", "yes")
-    return _answer(call, _meaning(call, expired=expired), _subject(call), 200)
+    token, meaning = _of_subject(call)
+    return _answer(call, meaning, token, 200)
 
 
 @tokens.operation("HEAD", policy=("identity:check_token", f"{READ} or rule:token_subject"), about=about)
 def check(call: Call) -> Answer:
-    _meaning(call, expired=(call.param("allow_expired") or "").lower() in ("1", "true", "yes"))
-    return Answer(None, 200, {"X-Subject-Token": _subject(call), "Vary": "X-Auth-Token"})
+    token, _ = _of_subject(call)
+    return Answer(None, 200, {"X-Subject-Token": token, "Vary": "X-Auth-Token"})
 
 
-@tokens.operation(
-    "DELETE", policy=("identity:revoke_token", "rule:admin_required or rule:token_subject"), about=about, event="delete"
-)
+# --- give back ------------------------------------------------------------------------------------------------------------
+
+
+@tokens.operation("DELETE", policy=REVOKE, about=about, event="delete")
 def revoke(call: Call) -> None:
-    claims = _meaning(call).claims
+    """Kill a token, and unless the query says `cascade=false` all that were made from it."""
+    _, meaning = _of_subject(call)
+    claims, cascade = meaning.claims, flag(call.param("cascade") or "true")
     call.db.execute(delete(RevokedToken).where(RevokedToken.expires_at <= call.now - EXPIRED_WINDOW))
-    call.db.add(RevokedToken(audit_id=claims.audit_ids[0], expires_at=claims.expires_at))
+    row = call.db.get(RevokedToken, claims.audit_ids[0])
+    if row is None:
+        row = RevokedToken(audit_id=claims.audit_ids[0], cascade=cascade, revoked_at=call.now, expires_at=claims.expires_at)
+        call.db.add(row)
     touch(call.db)
+
+
+user_tokens = Resource("user", "users", "/v3/users/{id}/tokens")
+
+
+def _about_user(call: Call, id: str) -> Target:
+    """Upstream has no rule of its own for this: whoever may give a token of the user back may give them all back."""
+    row = call.db.get(User, id)
+    return Target(row, **{"target.token.user_id": id}) if row is not None else Target(None)
+
+
+@user_tokens.operation("DELETE", policy=REVOKE, about=_about_user)
+def revoke_all(call: Call, id: str) -> None:
+    """Kill all tokens of a user: for who cannot change the password, or has none here."""
+    row = targets.found(call, "user", User, id)
+    before = changes.picture(row)
+    row.generation += 1
+    touch(call.db)
+    call.record("update", ("identity.user", id), before=before, after=changes.picture(row))
