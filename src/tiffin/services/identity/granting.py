@@ -14,6 +14,7 @@ from tiffin.services.identity import claims as c
 from tiffin.services.identity import factors, login, outcomes, passcodes
 from tiffin.services.identity.authentication import REFUSED, Identity, Meaning
 from tiffin.services.identity.claims import Claims
+from tiffin.services.identity.hierarchy import refuse_unsafe
 from tiffin.services.identity.login import Proof, Refused, expected
 from tiffin.services.identity.schemas import AuthBody, ProjectRef, ScopeRef
 from tiffin.services.identity.tables import Trust
@@ -121,6 +122,7 @@ def _asked(session: Session, wanted: ScopeRef | str | None, identity: Identity) 
         return None
     if isinstance(wanted, str) or wanted.unscoped is not None:
         return c.UNSCOPED, ""
+    refuse_unsafe(wanted, identity.settings.hierarchy)
     if wanted.project is not None:
         return c.PROJECT, _project_id(session, wanted.project, identity)
     if wanted.domain is not None:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from tiffin.core.errors import BadRequest, Forbidden, Unauthorized
 from tiffin.services.identity.authorization import ancestors
-from tiffin.services.identity.schemas import AuthBody, DomainRef, ProjectRef, ScopeRef
+from tiffin.services.identity.schemas import DomainRef, ProjectRef, ScopeRef
 from tiffin.services.identity.settings import HierarchySettings
 from tiffin.services.identity.tables import Project
 
@@ -60,11 +60,8 @@ def check_name(kind: str, name: str, safe: str) -> None:
         raise BadRequest(f"{kind} name cannot contain the following reserved characters: {found}")
 
 
-def check_scope(body: AuthBody, settings: HierarchySettings) -> None:
+def refuse_unsafe(scope: ScopeRef, settings: HierarchySettings) -> None:
     """Raises `Unauthorized` for a scope by a name that is not safe in URLs, where an operator is strict about names."""
-    scope = body.scope
-    if not isinstance(scope, ScopeRef):
-        return
     project = scope.project
     if project is not None and project.id is None:
         _refuse("Project", project, settings.project_name_url_safe)
