@@ -21,10 +21,12 @@ def upgrade() -> None:
     sa.Column('kind', sa.String(length=64), nullable=False),
     sa.Column('before', sa.JSON(), nullable=True),
     sa.Column('after', sa.JSON(), nullable=True),
+    sa.Column('via', sa.JSON(), nullable=True),
     sa.PrimaryKeyConstraint('sequence'),
     sqlite_autoincrement=True
     )
     with op.batch_alter_table('change', schema=None) as batch_op:
+        batch_op.create_index('change_login', ['at'], unique=False, sqlite_where=sa.text("kind = 'authenticate'"), postgresql_where=sa.text("kind = 'authenticate'"))
         batch_op.create_index('change_resource', ['resource_type', 'resource_id'], unique=False)
 
     op.create_table('fact',

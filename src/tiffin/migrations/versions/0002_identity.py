@@ -59,9 +59,9 @@ def upgrade() -> None:
     sa.UniqueConstraint('domain_id', 'name')
     )
     with op.batch_alter_table('identity_project', schema=None) as batch_op:
-        batch_op.create_index('identity_domain_name', ['name'], unique=True, sqlite_where=sa.text('is_domain'), postgresql_where=sa.text('is_domain'))
+        batch_op.create_index('identity_domain_by_name', ['name'], unique=True, sqlite_where=sa.text('is_domain = 1'), postgresql_where=sa.text('is_domain'))
+        batch_op.create_index('identity_project_parent', ['parent_id', 'name'], unique=False)
         batch_op.create_index(batch_op.f('ix_identity_project_name'), ['name'], unique=False)
-        batch_op.create_index(batch_op.f('ix_identity_project_parent_id'), ['parent_id'], unique=False)
 
     op.create_table('identity_region',
     sa.Column('id', sa.String(length=255), nullable=False),
@@ -170,6 +170,9 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['project_id'], ['identity_project.id'], ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('project_id', 'name')
     )
+    with op.batch_alter_table('identity_project_tag', schema=None) as batch_op:
+        batch_op.create_index('identity_project_tag_name', ['name', 'project_id'], unique=False)
+
     op.create_table('identity_registered_limit',
     sa.Column('id', sa.String(length=64), nullable=False),
     sa.Column('service_id', sa.String(length=64), nullable=False),
@@ -207,6 +210,10 @@ def upgrade() -> None:
     sa.Column('password_hash', sa.String(length=255), nullable=True),
     sa.Column('password_changed_at', sa.Float(precision=53), nullable=True),
     sa.Column('password_expires_at', sa.Float(precision=53), nullable=True),
+    sa.Column('password_self_service', sa.Boolean(), server_default=sa.text('0'), nullable=False),
+    sa.Column('failed_logins', sa.Integer(), server_default='0', nullable=False),
+    sa.Column('failed_at', sa.Float(precision=53), nullable=True),
+    sa.Column('last_active_at', sa.Float(precision=53), nullable=True),
     sa.Column('options', sa.JSON(), nullable=False),
     sa.Column('extra', sa.JSON(), nullable=False),
     sa.Column('created_at', sa.Float(precision=53), nullable=False),
@@ -216,6 +223,9 @@ def upgrade() -> None:
     sa.UniqueConstraint('domain_id', 'name')
     )
     with op.batch_alter_table('identity_user', schema=None) as batch_op:
+        batch_op.create_index('identity_user_enabled', ['enabled', 'name'], unique=False)
+        batch_op.create_index('identity_user_password_expires', ['password_expires_at', 'id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_identity_user_default_project_id'), ['default_project_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_identity_user_name'), ['name'], unique=False)
 
     op.create_table('identity_access_rule',
@@ -277,7 +287,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id')
     )
     with op.batch_alter_table('identity_assignment', schema=None) as batch_op:
-        batch_op.create_index('identity_assignment_scope', ['scope_id', 'scope'], unique=False)
+        batch_op.create_index('identity_assignment_scope', ['scope_id', 'scope', 'inherited', 'group_id', 'role_id', 'user_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_identity_assignment_group_id'), ['group_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_identity_assignment_role_id'), ['role_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_identity_assignment_user_id'), ['user_id'], unique=False)
@@ -306,6 +316,17 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('identity_federation_protocol', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_identity_federation_protocol_idp_id'), ['idp_id'], unique=False)
+
+    op.create_table('identity_former_password',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('user_id', sa.String(length=64), nullable=False),
+    sa.Column('password_hash', sa.String(length=255), nullable=False),
+    sa.ForeignKeyConstraint(['user_id'], ['identity_user.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id'),
+    sqlite_autoincrement=True
+    )
+    with op.batch_alter_table('identity_former_password', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_former_password_user_id'), ['user_id'], unique=False)
 
     op.create_table('identity_implied_role',
     sa.Column('prior_id', sa.String(length=64), nullable=False),
@@ -339,7 +360,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('user_id', 'group_id')
     )
     with op.batch_alter_table('identity_membership', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_identity_membership_group_id'), ['group_id'], unique=False)
+        batch_op.create_index('identity_membership_group', ['group_id', 'user_id'], unique=False)
 
     op.create_table('identity_policy_association',
     sa.Column('id', sa.String(length=64), nullable=False),
@@ -436,6 +457,20 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['role_id'], ['identity_role.id'], ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('application_credential_id', 'role_id')
     )
+    op.create_table('identity_federated_user',
+    sa.Column('idp_id', sa.String(length=64), nullable=False),
+    sa.Column('protocol_id', sa.String(length=64), nullable=False),
+    sa.Column('unique_id', sa.String(length=255), nullable=False),
+    sa.Column('user_id', sa.String(length=64), nullable=False),
+    sa.Column('position', sa.Integer(), nullable=False),
+    sa.ForeignKeyConstraint(['protocol_id', 'idp_id'], ['identity_federation_protocol.id', 'identity_federation_protocol.idp_id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['user_id'], ['identity_user.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('idp_id', 'protocol_id', 'unique_id'),
+    sa.UniqueConstraint('user_id', 'position')
+    )
+    with op.batch_alter_table('identity_federated_user', schema=None) as batch_op:
+        batch_op.create_index('identity_federated_user_unique_id', ['unique_id'], unique=False)
+
     op.create_table('identity_passcode_use',
     sa.Column('credential_id', sa.String(length=64), nullable=False),
     sa.Column('step', sa.BigInteger(), nullable=False),
