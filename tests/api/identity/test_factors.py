@@ -13,6 +13,7 @@ from api.identity.conftest import IdentityCloud
 from tiffin.core.http.local import Reply
 from tiffin.services.identity.passcodes import passcode
 from tiffin.services.identity.public import IdentitySettings
+from tiffin.services.identity.settings import LoginSettings
 
 SEED = base64.b32encode(b"12345678901234567890").decode()
 RECEIPT = "Openstack-Auth-Receipt"
@@ -238,7 +239,7 @@ def test_a_token_keeps_the_factors_it_was_got_by(cloud: IdentityCloud, ann: str)
 @pytest.fixture
 def behind(tmp_path: Path) -> Iterator[IdentityCloud]:
     """A cloud behind a WSGI server that authenticates."""
-    made = IdentityCloud(tmp_path / "keys", IdentitySettings(trust_remote_user=True))
+    made = IdentityCloud(tmp_path / "keys", IdentitySettings(logins=LoginSettings(trust_remote_user=True)))
     yield made
     made.close()
 

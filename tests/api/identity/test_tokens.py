@@ -9,6 +9,7 @@ import pytest
 
 from api.identity.conftest import ADMIN_PASSWORD, IdentityCloud
 from tiffin.services.identity.public import IdentitySettings
+from tiffin.services.identity.settings import LoginSettings
 
 ADMIN = {"name": "admin", "domain": {"id": "default"}, "password": ADMIN_PASSWORD}
 PROJECT = {"project": {"name": "admin", "domain": {"name": "Default"}}}
@@ -232,7 +233,7 @@ def test_a_token_of_the_system_gives_none_of_a_project(cloud: IdentityCloud) -> 
 
 
 def test_where_scoped_tokens_are_not_exchanged(tmp_path: Path) -> None:
-    cloud = IdentityCloud(tmp_path / "keys", IdentitySettings(rescope_scoped_tokens=False))
+    cloud = IdentityCloud(tmp_path / "keys", IdentitySettings(logins=LoginSettings(rescope_scoped_tokens=False)))
     try:
         unscoped = cloud.token("admin", ADMIN_PASSWORD, scope="unscoped")
         assert cloud.auth({"methods": ["token"], "token": {"id": cloud.admin}}, "unscoped").status == 403

@@ -133,7 +133,7 @@ def _refuse_exchange(claims: Claims, wanted: ScopeRef | str | None, identity: Id
         raise Forbidden("A token of a delegated credential cannot be exchanged for another token.")
     if claims.kind == c.SYSTEM and isinstance(wanted, ScopeRef) and (wanted.project or wanted.domain):
         raise Forbidden("A token of the system cannot be exchanged for one of a project or of a domain.")
-    if claims.kind in (c.PROJECT, c.DOMAIN) and not identity.settings.rescope_scoped_tokens:
+    if claims.kind in (c.PROJECT, c.DOMAIN) and not identity.settings.logins.rescope_scoped_tokens:
         raise Forbidden("You are not authorized to perform the requested action: rescope a scoped token.")
 
 
@@ -209,7 +209,7 @@ _SECTIONS = frozenset(field.name for field in msgspec.structs.fields(IdentityPro
 
 
 def enabled(identity: Identity) -> frozenset[str]:
-    return frozenset(METHODS) if identity.settings.trust_remote_user else frozenset(METHODS) - {"external"}
+    return frozenset(METHODS) if identity.settings.logins.trust_remote_user else frozenset(METHODS) - {"external"}
 
 
 def look(session: Session, body: AuthBody, identity: Identity, call: Call) -> list[Proof]:

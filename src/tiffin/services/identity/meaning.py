@@ -111,8 +111,6 @@ def _scope_generation(meaning: Meaning) -> int:
 
 def _mean_project(session: Session, meaning: Meaning, project_id: str) -> None:
     meaning.project, meaning.project_domain = live_project(session, project_id)
-    if meaning.project.is_domain:  # a domain is scoped to as a domain
-        raise Unauthorized(REFUSED)
     meaning.roles = authz.project_roles(session, meaning.user.id, meaning.project)
     if meaning.claims.application_credential_id:
         _narrow_to_credential(session, meaning, meaning.claims.application_credential_id)

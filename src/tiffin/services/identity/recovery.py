@@ -62,8 +62,8 @@ def _open(session: Session, admin: User, fresh: str | None, now: float) -> list[
     if not admin.enabled:
         admin.enabled = True
         mended.append("Enabled the user admin.")
-    if admin.options.get("multi_factor_auth_enabled"):
-        admin.options = {k: v for k, v in admin.options.items() if k != "multi_factor_auth_enabled"}
+    if admin.options.get("multi_factor_auth_rules") and admin.options.get("multi_factor_auth_enabled", True):
+        admin.options = {**admin.options, "multi_factor_auth_enabled": False}
         mended.append("The user admin needs one proof of who he is, and no longer several.")
     if admin.password_expires_at is not None and admin.password_expires_at <= now:
         admin.password_expires_at = None

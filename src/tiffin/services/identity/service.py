@@ -54,6 +54,8 @@ from tiffin.services.identity.resources.versions import versions
 from tiffin.services.identity.scopes import scopes
 
 RULES = (
+    ("identity:list_projects_for_user", ""),  # upstream's older names of lists that a token gets of itself
+    ("identity:list_domains_for_user", ""),
     ("admin_required", "role:admin or is_admin:1"),
     ("service_role", "role:service"),
     ("service_or_admin", "rule:admin_required or rule:service_role"),

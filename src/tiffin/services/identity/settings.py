@@ -83,6 +83,17 @@ class CredentialSettings(msgspec.Struct, frozen=True):
     """How long the consumer may use what was granted. Operators lengthen it for programs that nobody watches. 0: for ever."""
 
 
+class LoginSettings(msgspec.Struct, frozen=True):
+    """`[identity.logins]`: what is taken for a proof."""
+
+    rescope_scoped_tokens: bool = True
+    """Whether a token of a project or a domain can be exchanged for one of another scope. Operators who want passwords to
+    be asked again for that say no."""
+    trust_remote_user: bool = False
+    """Whether REMOTE_USER (and REMOTE_DOMAIN, a domain's name) of the WSGI environment logs that user in. Only for who
+    runs the application in a WSGI server that authenticates by itself; no header of a client ever counts."""
+
+
 class IdentitySettings(msgspec.Struct, frozen=True):
     token_seconds: Annotated[int, Meta(ge=1)] = 3600
     """How long a token is valid. Operators shorten it where tokens may leak, and lengthen it for long uploads."""
@@ -92,15 +103,11 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     """How long a process remembers that a password was right, so that the next login need not hash. 0: never."""
     keep_keys: Annotated[int, Meta(ge=1)] = 3
     """How many token keys stay after a rotation; tokens of an older key end with it."""
+    logins: LoginSettings = LoginSettings()
+    """The table [identity.logins]."""
     signed_tokens: bool = False
     """Whether new tokens are signed (JWS, ES256), so that others can read and verify them by the public key, instead of
     encrypted (Fernet), which is shorter. Tokens of both kinds are valid whatever is set."""
-    rescope_scoped_tokens: bool = True
-    """Whether a token of a project or a domain can be exchanged for one of another scope. Operators who want passwords to
-    be asked again for that say no."""
-    trust_remote_user: bool = False
-    """Whether REMOTE_USER (and REMOTE_DOMAIN, a domain's name) of the WSGI environment logs that user in. Only for who
-    runs the application in a WSGI server that authenticates by itself; no header of a client ever counts."""
     shares: ShareSettings = ShareSettings()
     """The table [identity.shares]."""
     hierarchy: HierarchySettings = HierarchySettings()

@@ -120,7 +120,7 @@ ROWS = [
     Row("GET", "/v3/s3tokens", "", refused=(405,)),
     Row("POST", "/v3/s3tokens", f"{ADMINS} service", {"credentials": SIGNED_TO_S3}),
     Row("POST", APPS, "", {"application_credential": {"name": "{name}"}}),
-    Row("POST", _of("{me}", APPS), SCOPED, {"application_credential": {"name": "{name}"}}, refused=(400,), route=APPS),
+    Row("POST", _of("{me}", APPS), SCOPED, {"application_credential": {"name": "{name}"}}, refused=(400, 403), route=APPS),
     Row("GET", APPS, READERS),
     Row("GET", _of("{me}", APPS), ANY, route=APPS),
     Row("GET", f"{APPS}/{{app}}", READERS),

@@ -16,6 +16,8 @@ def _token(scene: Scene) -> str:
 
 
 ROWS = [
+    Row("GET", "/", f"{ANY} anonymous"),
+    Row("GET", "/v3", f"{ANY} anonymous"),
     Row("POST", "/v3/auth/tokens", f"{ANY} anonymous",
         {"auth": {"identity": {"methods": ["password"], "password": {"user": {"id": "{user}", "password": "pw"}}}}}),
     Row("GET", "/v3/auth/tokens", f"{READERS} service", headers=SUBJECT),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.identity.personas import ADMINS, ANY, READERS, Row, Scene, thing
+from api.identity.personas import ADMINS, ANY, PERSONAS, READERS, Row, Scene, thing
 
 
 @thing("trust")
@@ -29,14 +29,18 @@ def _new(trustor: str) -> dict[str, object]:
     return {"trust": {"trustor_user_id": trustor, "trustee_user_id": "{user}", "impersonation": False}}
 
 
+LISTERS = READERS.replace("domain_admin ", "")
+OF_NO_DOMAIN = " ".join(name for name in PERSONAS if not name.startswith("domain_"))
+"""What a query asks has rules of its own, which are for tokens of projects and of the system."""
+
 ROWS = [
     Row("POST", "/v3/OS-TRUST/trusts", ANY, _new("{me}")),
     Row("POST", "/v3/OS-TRUST/trusts", "", _new("{user}")),
-    Row("GET", "/v3/OS-TRUST/trusts", READERS),
-    Row("GET", "/v3/OS-TRUST/trusts?trustor_user_id={me}", ANY),
-    Row("GET", "/v3/OS-TRUST/trusts?trustor_user_id={user}", READERS),
-    Row("GET", "/v3/OS-TRUST/trusts?trustee_user_id={me}", ANY),
-    Row("GET", "/v3/OS-TRUST/trusts?trustee_user_id={user}", READERS),
+    Row("GET", "/v3/OS-TRUST/trusts", LISTERS),
+    Row("GET", "/v3/OS-TRUST/trusts?trustor_user_id={me}", OF_NO_DOMAIN),
+    Row("GET", "/v3/OS-TRUST/trusts?trustor_user_id={user}", LISTERS),
+    Row("GET", "/v3/OS-TRUST/trusts?trustee_user_id={me}", OF_NO_DOMAIN),
+    Row("GET", "/v3/OS-TRUST/trusts?trustee_user_id={user}", LISTERS),
     Row("GET", "/v3/OS-TRUST/trusts/{trust}", READERS),
     Row("GET", "/v3/OS-TRUST/trusts/{trust}/roles", READERS),
     Row("GET", "/v3/OS-TRUST/trusts/{trust}/roles/{lent_role}", READERS),

@@ -13,6 +13,7 @@ from tiffin.services.identity import lending, targets
 from tiffin.services.identity.authorization import touch
 from tiffin.services.identity.filters import listing
 from tiffin.services.identity.oauth_tables import AccessToken
+from tiffin.services.identity.resources.roles import view as role_view
 from tiffin.services.identity.rules import time
 from tiffin.services.identity.tables import Role
 
@@ -28,16 +29,6 @@ def view(call: Call, row: Any) -> dict[str, Any]:
         "authorizing_user_id": row.user_id,
         "expires_at": time(row.expires_at),
         "links": {"self": href, "roles": f"{href}/roles"},
-    }
-
-
-def role_view(call: Call, row: Any) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "name": row.name,
-        "domain_id": row.domain_id,
-        "options": row.options,
-        "links": {"self": f"{call.base_url}/v3/roles/{row.id}"},
     }
 
 
