@@ -82,11 +82,12 @@ class Database:
         self.writer = engine.execution_options(write=True)
         self.engine = engine.execution_options(**(_VIEW if engine.dialect.name == "postgresql" else {}))
         self._memory = threading.RLock() if url in ("sqlite://", "sqlite:///:memory:") else None
-        self._after: list[Callable[[], None]] = []
+        self._after: list[tuple[str, Callable[[], None]]] = []
 
-    def on_commit(self, told: Callable[[], None]) -> None:
-        """Call `told` after each write that committed. A hint: what it wakes must also look by itself at times."""
-        self._after.append(told)
+    def on_commit(self, told: Callable[[], None], about: str = "") -> None:
+        """Call `told` after each write that committed; with `about`, after those only whose `session.info` has this word.
+        A hint: what it wakes must also look by itself at times."""
+        self._after.append((about, told))
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Session]:
@@ -103,8 +104,9 @@ class Database:
         with self._memory or contextlib.nullcontext(), Session(self.writer, expire_on_commit=False) as session:
             yield session
             session.commit()
-        for told in self._after:
-            told()
+        for about, told in self._after:
+            if not about or about in session.info:
+                told()
 
     def close(self) -> None:
         self.engine.dispose()
