@@ -108,9 +108,9 @@ def short_requests(bench: Bench) -> Iterator[Result]:
         ("GET network by id", f"{NETWORK}/networks/{network}", admin.headers, ""),
         ("GET flavor by id", f"{COMPUTE}/flavors/{flavor}", admin.headers, ""),
     ):
-        yield from _rows(bench, what, [request("GET", path, headers)], bench.requests, (1.0, upstream))
+        yield from rows(bench, what, [request("GET", path, headers)], bench.requests, (1.0, upstream))
     login = [request("POST", "/identity/v3/auth/tokens", {"Content-Type": "application/json"}, admin.login)]
-    yield from _rows(bench, "token by password", login, 50, (None, "320"), expected=201)
+    yield from rows(bench, "token by password", login, 50, (None, "320"), expected=201)
 
 
 def lists_of_100(bench: Bench) -> Iterator[Result]:
@@ -126,10 +126,10 @@ def lists_of_100(bench: Bench) -> Iterator[Result]:
             ("GET /images, 100", f"{IMAGE}/images?limit={MANY}", 5.0, "22 (50)"),
         ):
             count = bench.requests if budget < 5 else bench.requests // 4
-            yield from _rows(bench, what, [request("GET", path, admin.headers)], count, (budget, upstream))
+            yield from rows(bench, what, [request("GET", path, admin.headers)], count, (budget, upstream))
 
 
-def _rows(
+def rows(
     bench: Bench, what: str, requests: Requests, count: int, known: tuple[float | None, str], expected: int = 200
 ) -> Iterator[Result]:
     """A row of CPU with its budget and upstream's figure, and one of latency."""

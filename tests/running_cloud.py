@@ -90,11 +90,15 @@ def free_address() -> str:
 
 
 @contextlib.contextmanager
-def running_cloud(*, simulated: bool) -> Iterator[RunningCloud]:
-    """A cloud that is up. Its folder's name is short, since a unix socket's path may have 107 characters only."""
+def running_cloud(*, simulated: bool, settings: str = "") -> Iterator[RunningCloud]:
+    """A cloud that is up, with `settings` as the tables of its tiffin.toml. Its folder's name is short,
+    since a unix socket's path may have 107 characters only."""
     folder = Path(tempfile.mkdtemp(prefix="tf-", dir="/var/tmp"))
     cloud = RunningCloud(home=folder / "h", address=free_address(), simulated=simulated)
     mode = ["--simulated"] if simulated else []
+    if settings:
+        cloud.home.mkdir()
+        (cloud.home / "tiffin.toml").write_text(f"simulated = {str(simulated).lower()}\n{settings}")
     try:
         cloud.tiffin("up", *mode, "--listen", cloud.address, patience=60 if simulated else 900)
         yield cloud

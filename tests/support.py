@@ -7,7 +7,7 @@ import functools
 import importlib
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from sqlalchemy import StaticPool, create_engine, make_url, select
@@ -160,17 +160,21 @@ class TestCloud:
         clock: Clock | None = None,
         authenticator: Authenticator = authenticate_persona,
         secrets: Secrets | None = None,
+        database: Database | None = None,
+        sections: Mapping[str, Any] | None = None,
     ) -> None:
+        """`database` where one in memory will not do: it has every table. `sections`: what an operator has set."""
         self.clock = clock or Clock()
         services = tuple(services)
         for ref in services:
             importlib.import_module(ref.module)
         self.cloud = Cloud(
-            MemoryDatabase.take(),
+            database or MemoryDatabase.take(),
             World(clock=self.clock),
             services,
             authenticator=authenticator,
             secrets=secrets or PlainSecrets(),
+            sections=sections,
         )
         self.engine = Engine(self.cloud, "test")
         self.client = LocalClient(make(self.cloud, lambda detail: (200, {"status": "ok"})))

@@ -16,11 +16,12 @@ from tiffin.core.database import Database
 from tiffin.core.driver import Refused
 from tiffin.core.engine import Engine
 from tiffin.core.migrate import migrate
+from tiffin.core.quota import UnifiedLimits
 from tiffin.core.settings import Settings, SettingsError
 from tiffin.core.state_folder import StateFolder
 from tiffin.core.world import World
 from tiffin.services.compute.drivers.base import Hosts, Hypervisor
-from tiffin.services.identity.public import Identity, IdentitySettings, Keys
+from tiffin.services.identity.public import Identity, IdentitySettings, KeptLimits, Keys
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.network.drivers.base import HostNetwork, MetadataListener, NetworkBackend
 
@@ -73,8 +74,7 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
     world = world or World()
     home = settings.home
     tell("opening the database")
-    # the hosts of a simulated cloud do not outlive its process: there is nothing to agree with after a power cut
-    database = Database(settings.database or f"sqlite:///{home / 'tiffin.db'}", durable=not settings.simulated)
+    database = database_of(settings)
     migrate(database)
     keys = Keys(home / "keys")
     identity = Identity(keys, world, settings.section("identity", IdentitySettings))
@@ -89,6 +89,7 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
     )
     _check_sections(cloud, settings)
     cloud.add(Identity, identity)
+    cloud.add(UnifiedLimits, _limits(database, settings, identity))
     cloud.add_lazy(ImageStores, lambda: _image_stores(home))
     if settings.simulated:
         daemons = None
@@ -98,6 +99,11 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
     return Composition(cloud, Engine(cloud, node()), settings, daemons)
 
 
+def database_of(settings: Settings) -> Database:
+    # the hosts of a simulated cloud do not outlive its process: there is nothing to agree with after a power cut
+    return Database(settings.database or f"sqlite:///{settings.home / 'tiffin.db'}", durable=not settings.simulated)
+
+
 def _check_sections(cloud: Cloud, settings: Settings) -> None:
     """What an operator wrote is looked at now, not when it is first needed. Raises `SettingsError`."""
     known = {ref.type for ref in SERVICES}
@@ -105,6 +111,14 @@ def _check_sections(cloud: Cloud, settings: Settings) -> None:
         if name not in known:
             raise SettingsError(f"[{name}]: there is no such service; known: {', '.join(sorted(known))}.")
         cloud.service(name)
+
+
+def _limits(database: Database, settings: Settings, identity: Identity) -> KeptLimits:
+    """The limits that the services' quotas may read. Raises `SettingsError` when there are projects beyond their model."""
+    limits = KeptLimits(settings.region, identity.settings.shares.enforcement_model)
+    with database.read() as session:
+        limits.check(session)
+    return limits
 
 
 def listen(composition: Composition) -> None:

@@ -35,7 +35,9 @@ def brief(thing: object) -> str:
 
 
 def _enveloped(body: Any, status: int) -> bool:
-    """Identity's: {"error": {"code", "message", "title"}}."""
+    """Identity's: {"error": {"code", "message", "title"}}; at OS-OAUTH2 that of RFC 6749."""
+    if isinstance(body.get("error"), str):
+        return set(body) == {"error", "error_description"}
     return set(body) == {"error"} and body["error"]["code"] == status and bool(body["error"]["message"])
 
 

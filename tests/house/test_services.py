@@ -57,7 +57,11 @@ def test_mutations_are_guarded(cloud: TestCloud) -> None:
             assert operation.policy or operation.transaction == "none", f"{operation.name} has no policy"
 
 
-READ_BY_POST = ("POST /v2.1/servers/{id}/action os-getConsoleOutput",)
+READ_BY_POST = (
+    "POST /v2.1/servers/{id}/action os-getConsoleOutput",
+    *("POST /v3/ec2tokens", "POST /v3/s3tokens"),  # they check a signature
+    *(f"{method} /v3/OS-OAUTH2/token" for method in ("POST", "PUT", "PATCH", "DELETE")),  # nothing is enabled there
+)
 DONE_BY_NETWORK = "/v2.1/os-security-group"  # by the network service's own operations, which record it
 
 

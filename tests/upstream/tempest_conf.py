@@ -13,13 +13,21 @@ from story import FLAVOR, IMAGE, PUBLIC
 Sections = dict[str, dict[str, str]]
 
 
-def write_tempest_conf(cloud: Connection, workspace: Path) -> Path:
-    """The file, for a Tempest that works in `workspace`. `cloud` is logged in as the admin.
+PASSWORDS = {
+    "lockout_failure_attempts": 2,
+    "lockout_duration": 5,
+    "unique_last_password_count": 2,
+}
+"""Rules for passwords that Tempest can look into, as [identity.passwords] of a tiffin.toml; its own defaults."""
+
+
+def write_tempest_conf(cloud: Connection, workspace: Path, passwords: dict[str, int]) -> Path:
+    """The file, for a Tempest that works in `workspace`. `cloud` is logged in as the admin; `passwords` are its rules.
 
     Guests are not looked into (`run_validation`): that is what tests/real does.
     """
     parser = configparser.ConfigParser(interpolation=None)
-    parser.read_dict(_files(workspace) | _who(cloud) | _compute(cloud) | _network(cloud) | _available())
+    parser.read_dict(_files(workspace) | _who(cloud, passwords) | _compute(cloud) | _network(cloud) | _available())
     path = workspace / "tempest.conf"
     with path.open("w") as file:
         parser.write(file)
@@ -33,7 +41,7 @@ def _files(workspace: Path) -> Sections:
     }
 
 
-def _who(cloud: Connection) -> Sections:
+def _who(cloud: Connection, passwords: dict[str, int]) -> Sections:
     auth = cloud.config.get_auth_args()
     url = urlsplit(auth["auth_url"])
     identity = f"{url.scheme}://{url.netloc}/identity"
@@ -52,8 +60,18 @@ def _who(cloud: Connection) -> Sections:
             "uri": identity,
             "uri_v3": f"{identity}/v3",
             "region": cloud.config.region_name,
+            "user_minimum_password_age": "0",
+            **{f"user_{name}": str(value) for name, value in passwords.items()},
         },
-        "identity-feature-enabled": {"api_v2": "false", "api_v2_admin": "false", "trust": "true"},
+        "identity-feature-enabled": {
+            "api_v2": "false",
+            "api_v2_admin": "false",
+            "trust": "true",
+            "access_rules": "true",
+            "security_compliance": str(PASSWORDS.keys() <= passwords.keys()).lower(),
+            "domain_specific_drivers": "false",  # of a domain with users from outside, such as LDAP's
+            "immutable_user_source": "false",  # likewise: it leaves tests out
+        },
     }
 
 

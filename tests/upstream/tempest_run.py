@@ -11,14 +11,16 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from running_cloud import ADMIN, connect
-from upstream.tempest_conf import write_tempest_conf
+from upstream.tempest_conf import PASSWORDS, write_tempest_conf
 
 # Of the scenarios only the one that needs no login to a guest: tests/real has the others' promises.
 SMOKE = r"^tempest\.(api\.(identity|image|compute|network)\.|scenario\.test_server_basic_ops\.).*\bsmoke\b"
+IDENTITY = r"^tempest\.api\.identity\."
 TOTAL = re.compile(r"^ - (?P<outcome>Passed|Skipped|Failed|Unexpected Success): (?P<count>\d+)$", re.MULTILINE)
 FAILED = re.compile(r"^\{\d+\} (.+?) \[[\d.]+s\] \.\.\. FAILED$", re.MULTILINE)
 
@@ -46,13 +48,19 @@ def run_tempest(home: Path, workspace: Path, regex: str = SMOKE, patience: float
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OS_", "PYTHON"))}
     _tempest(tempest, ["init", str(workspace), "--workspace-path", str(workspace / "workspaces.yaml")], environment)
     with connect(home / "clouds.yaml", ADMIN) as cloud:
-        conf = write_tempest_conf(cloud, workspace)
+        conf = write_tempest_conf(cloud, workspace, _passwords(home))
     command = ["run", "--config-file", str(conf), "--regex", regex, "--concurrency", "2"]
     output = _tempest(tempest, command, environment, workspace, patience)
     (workspace / "output").write_text(output)
     counts = {match["outcome"]: int(match["count"]) for match in TOTAL.finditer(output)}
     failed = counts.get("Failed", 0) + counts.get("Unexpected Success", 0)
     return Outcome(counts.get("Passed", 0), counts.get("Skipped", 0), failed, tuple(FAILED.findall(output)), output)
+
+
+def _passwords(home: Path) -> dict[str, int]:
+    """The rules for passwords that the cloud was started with."""
+    rules = tomllib.loads((home / "tiffin.toml").read_text()).get("identity", {}).get("passwords", {})
+    return {name: value for name, value in rules.items() if name in PASSWORDS}
 
 
 def _tempest(

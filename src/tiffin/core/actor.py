@@ -2,43 +2,86 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from typing import Any
 
 import msgspec
 
 
 class AccessRule(msgspec.Struct, frozen=True):
-    """One kind of request that a token is bound to. In `path` a segment `*` or `{name}` stands for any one segment, and
-    `**` for any number of them."""
+    """One kind of request that a token is bound to. In `path` a `*` or a `{name}` stands for one or more characters but a
+    slash, and a `**` for any characters."""
 
     service: str
     method: str
     path: str
 
     def allows(self, service: str, method: str, path: str) -> bool:
-        return service == self.service and method == self.method and _match(self.path.split("/"), path.split("/"))
+        return service == self.service and method == self.method and _compiled(self.path).fits(path)
 
 
-def _match(rule: list[str], path: list[str]) -> bool:
-    # goes back to the last ** only: tenants write these rules, and a regular expression may take for ever
-    at = last = -1
-    i = j = 0
-    while j < len(path):
-        if i < len(rule) and rule[i] == "**":
-            at, last = i, j
-            i += 1
-        elif i < len(rule) and _segment(rule[i], path[j]):
-            i, j = i + 1, j + 1
-        elif at >= 0:
-            last += 1
-            i, j = at + 1, last
-        else:
+_WILD = re.compile(r"\*\*|\*|\{[^}]*\}")
+LONGEST_PATH = 2_000
+"""No request has a longer path for which a token with access rules is good."""
+
+
+class _Pattern:
+    """A path with wildcards as an automaton: tenants write these, and a regular expression may take for ever.
+
+    Bit i of `here` says that the first i steps have been walked. A step is a character, one character of a segment, or a
+    loop that may be walked any number of times.
+    """
+
+    def __init__(self, path: str) -> None:
+        wild = _WILD.search(path)
+        self.prefix = path[: wild.start()] if wild else path
+        self.length = 0
+        self.chars: dict[str, int] = {}
+        self.any_of_segment = self.loops_in_segment = self.loops = 0
+        at = len(self.prefix)
+        while at < len(path):
+            wild = _WILD.match(path, at)
+            if wild is None:
+                self.chars[path[at]] = self.chars.get(path[at], 0) | self._step()
+                at += 1
+                continue
+            at = wild.end()
+            if wild[0] == "**":
+                if not self.length or self.loops.bit_length() < self.length:  # one loop is as good as two in a row
+                    self.loops |= self._step()
+            else:
+                self.any_of_segment |= self._step()
+                self.loops_in_segment |= self._step()
+
+    def _step(self) -> int:
+        self.length += 1
+        return 1 << (self.length - 1)
+
+    def fits(self, path: str) -> bool:
+        if not self.length:
+            return path == self.prefix
+        if not path.startswith(self.prefix) or len(path) > LONGEST_PATH:
             return False
-    return all(segment == "**" for segment in rule[i:])
+        looping = self.loops | self.loops_in_segment
+        here = self._pass(1, looping)
+        for char in path[len(self.prefix) :]:
+            steps, stay = self.chars.get(char, 0), self.loops
+            if char != "/":
+                steps, stay = steps | self.any_of_segment, looping
+            here = self._pass(((here & steps) << 1) | (here & stay), looping)
+            if not here:
+                return False
+        return bool(here >> self.length & 1)
+
+    @staticmethod
+    def _pass(here: int, looping: int) -> int:
+        """A loop may be walked no time at all; no more than two of them follow each other."""
+        here |= (here & looping) << 1
+        return here | (here & looping) << 1
 
 
-def _segment(rule: str, segment: str) -> bool:
-    return rule == segment or (segment != "" and (rule == "*" or (rule[:1] == "{" and rule[-1:] == "}")))
+_compiled = functools.lru_cache(maxsize=10_000)(_Pattern)
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +106,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     issued_at: float = 0.0
     expires_at: float = 0.0
     access_rules: tuple[AccessRule, ...] | None = None  # the only requests that the token is good for; None: any
+    closed_to: frozenset[str] = frozenset()  # the types of services that refuse the token
     token: dict[str, Any] = msgspec.field(default_factory=dict)  # what the identity service adds for its own rules
 
     @property

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.orm import Session
 
-from tiffin.core import changes, lifecycle, quota
+from tiffin.core import changes, lifecycle
 from tiffin.core.actor import Actor
-from tiffin.core.errors import BadRequest, Unauthorized
+from tiffin.core.errors import BadRequest, Forbidden, Unauthorized
 from tiffin.core.policy import Target
+from tiffin.core.quota import Quotas
 from tiffin.core.schema import Version
 
 if TYPE_CHECKING:
@@ -72,13 +73,16 @@ class Call:
         with self.cloud.database.write() as session, self.transaction(session):
             yield session
 
-    def identify(self, actor: Actor) -> None:
-        """Raises `Unauthorized` when the actor's token is bound to other requests than this one."""
-        rules, path = actor.access_rules, self.request.path
-        if rules is not None:
+    def identify(self, actor: Actor, *, bound: bool = True) -> None:
+        """Take the actor for who sends this request. Raises `Unauthorized` when its token is bound to other requests, and
+        `Forbidden` when this service refuses such tokens; `bound=False`: whatever the token is bound to."""
+        if bound and actor.access_rules is not None:
+            path = self.request.path
             paths = (path, path.removeprefix(self.service.prefix))
-            if not any(rule.allows(self.service.type, self.request.method, p) for rule in rules for p in paths):
+            if not any(rule.allows(self.service.type, self.request.method, p) for rule in actor.access_rules for p in paths):
                 raise Unauthorized("The access rules of this application credential do not allow the request.")
+        if bound and self.service.type in actor.closed_to:
+            raise Forbidden("A token of this kind is good for other services only.")
         self._actor = actor
 
     def within(self, service: str) -> Call:
@@ -147,7 +151,12 @@ class Call:
     def reserve(self, name: str, amount: int, *, project_id: str | None = None, counted: str | None = None) -> None:
         """Raise `OverQuota` unless `amount` more of the quota `name` fits into the project (default: the actor's)."""
         project = project_id or self.actor.project_id or ""
-        quota.reserve(self.db, self.service.type, self.service.quotas[name], (project, counted or project), amount)
+        self.quotas.reserve(self.db, name, (project, counted or project), amount)
+
+    @property
+    def quotas(self) -> Quotas:
+        """The quotas of this service."""
+        return self.cloud.quotas(self.service.type)
 
     @property
     def origin(self) -> changes.Origin:

@@ -16,6 +16,7 @@ from tiffin.core.actor import Actor
 from tiffin.core.database import Database
 from tiffin.core.lifecycle import Lifecycle
 from tiffin.core.policy import Policy
+from tiffin.core.quota import Quotas, UnifiedLimits
 from tiffin.core.service import Service
 from tiffin.core.settings import section
 from tiffin.core.world import World
@@ -62,6 +63,7 @@ class Cloud:
         self._policy_folder, self._sections = policy_folder, sections or {}
         self._services: dict[str, Service] = {}
         self._policies: dict[str, Policy] = {}
+        self._quotas: dict[str, Quotas] = {}
         self._parts: dict[type, Any] = {}
         self._makers: dict[type, Callable[[], Any]] = {}
         self._lock = threading.RLock()
@@ -86,6 +88,15 @@ class Cloud:
         if found is None:
             file = self._policy_folder / f"{type}.yaml" if self._policy_folder else None
             found = self._policies[type] = Policy(type, self.service(type).all_rules(), file)
+        return found
+
+    def quotas(self, type: str) -> Quotas:
+        """The quotas of a service, with the limits that its operator chose."""
+        found = self._quotas.get(type)
+        if found is None:
+            service = self.service(type)
+            unified = self.part(UnifiedLimits) if service.unified_limits else None
+            found = self._quotas[type] = Quotas(type, service.quotas, unified)
         return found
 
     def lifecycle(self, kind: str) -> type[Lifecycle]:

@@ -24,13 +24,15 @@ def _text(column: Any) -> Any:
 
 def after(keys: Sequence[Key], id_column: Any, marker: str) -> ColumnElement[bool]:
     """The condition that a row comes behind the row whose id is `marker`."""
-    at = [select(_text(column)).where(id_column == marker).scalar_subquery() for column, _ in keys]
+    at = [select(_text(column)).where(id_column == marker).limit(1).scalar_subquery() for column, _ in keys]
     branches: list[ColumnElement[bool]] = []
     for n, (column, descending) in enumerate(keys):
         same = [_text(c) == v for (c, _), v in zip(keys[:n], at[:n], strict=True)]
         beyond = _text(column) < at[n] if descending else _text(column) > at[n]
         branches.append(and_(*same, beyond))
-    return or_(*branches)
+    first = _text(keys[0][0])
+    # what follows from the branches anyhow, but lets an index begin at the marker instead of at the first row
+    return and_(first <= at[0] if keys[0][1] else first >= at[0], or_(*branches))
 
 
 def page(
@@ -54,7 +56,7 @@ def page(
     if limit is not None:
         statement = statement.limit(limit + 1)
     rows = list(session.execute(statement).all())
-    if marker is not None and not rows and session.scalar(select(id_column).where(id_column == marker)) is None:
+    if marker is not None and not rows and session.scalar(select(id_column).where(id_column == marker).limit(1)) is None:
         raise BadRequest(f"marker [{marker}] not found")
     more = limit is not None and len(rows) > limit
     return Page(rows[:limit] if limit is not None else rows, more)

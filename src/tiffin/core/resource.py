@@ -60,6 +60,7 @@ class Operation:
     since: Version = ALWAYS
     until: Version = NEVER
     auth: bool = True
+    unbound: bool = False
     transaction: Transaction | None = None
     prepare: Callable[..., Any] | None = None
     raw: bool = False
@@ -101,9 +102,9 @@ class Resource:
         `/action` body. about(call, **fields): whose thing it is, a row or a mapping; kept in `call.subject`; default: the
         actor's own project and user. quota: a name, or a function (call, **fields, body) -> {name: amount}. event: the
         kind of the change that is recorded. ok: the success code, or {version: code}. since/until: microversions.
-        auth=False: no token needed. prepare(call, **fields, body): slow work, such as hashing, that the write transaction must
-        not wait for; runs after a first look at the policy, and its result is `call.prepared`. transaction: "none" for what
-        streams or waits. raw: the body is the
+        auth=False: no token needed. unbound: every token may ask it, whatever requests it is bound to. prepare(call, **fields,
+        body): slow work, such as hashing, that the write transaction must not wait for; runs after a first look at the
+        policy, and its result is `call.prepared`. transaction: "none" for what streams or waits. raw: the body is the
         function's own affair. answer_root: root key of the answer ('' for none).
         """
 

@@ -58,9 +58,11 @@ class Schema(msgspec.Struct, kw_only=True):
 
 
 class Keeping(Schema):
-    """A request body whose unknown fields are kept beside the known ones, since upstream stores them."""
+    """A request body whose unknown fields are kept beside the known ones, since upstream stores them. What stands beside
+    the root key is refused only when the class says `_beside_ = "refuse"`."""
 
     _unknown_: ClassVar[str] = "keep"
+    _beside_: ClassVar[str] = "ignore"
     extra: dict[t.Annotated[str, Meta(max_length=255)], t.Any] = msgspec.field(
         default_factory=dict, name=" extra"
     )  # a name that the wire cannot mean
@@ -169,7 +171,7 @@ def compiled(schema: type[Schema], at: Version) -> type[Schema]:
 def _decoder(shape: Shape, root: str, at: Version) -> msgspec.json.Decoder[t.Any]:
     body = _at(shape, at)
     if root:
-        forbid = getattr(shape, "_unknown_", "refuse") == "refuse"
+        forbid = getattr(shape, "_beside_", getattr(shape, "_unknown_", "refuse")) == "refuse"
         body = msgspec.defstruct("Body", [("root", body, msgspec.field(name=root))], forbid_unknown_fields=forbid)
     return msgspec.json.Decoder(body)
 
@@ -253,13 +255,14 @@ def downgrade(value: t.Any, at: Version) -> t.Any:
             setattr(value, name, UNSET)
         for name in deep:
             downgrade(getattr(value, name), at)
-    elif isinstance(value, list):
-        for item in value:
-            downgrade(item, at)
-    elif isinstance(value, dict):
-        for item in value.values():
-            downgrade(item, at)
+    elif isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            if not isinstance(item, _PLAIN):  # most of what there is; a call for each would be a third of a long list
+                downgrade(item, at)
     return value
+
+
+_PLAIN = (str, int, float, types.NoneType)
 
 
 def json_schema(shape: Shape, at: Version) -> dict[str, t.Any]:

@@ -34,6 +34,11 @@ class Service:
     quotas: dict[str, Quota] = dataclasses.field(default_factory=dict)
     settings: Any = None
 
+    @property
+    def unified_limits(self) -> bool:
+        """Whether its operator chose the unified limits, by `quotas` of its settings."""
+        return getattr(self.settings, "quotas", "own") == "unified"
+
     def operations(self) -> Iterable[Operation]:
         for resource in self.resources:
             yield from resource.operations

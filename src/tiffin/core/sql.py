@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ColumnElement, Select, cast, func, type_coerce
+from sqlalchemy import JSON, BigInteger, ColumnElement, Select, cast, func, select, type_coerce
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import GenericFunction
 
 
@@ -63,6 +64,13 @@ def total(amount: Any) -> ColumnElement[int]:
     return func.coalesce(cast(func.sum(amount), BigInteger), 0)
 
 
+def take_turns(session: Session, word: str) -> None:
+    """Until the end of this write transaction no other one gets beyond this line with the same word. SQLite has one writer
+    anyhow."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(word, 0))))
+
+
 class json_pairs(GenericFunction[Any]):
     """json_pairs(column).table_valued("key", "value"): the fields of a JSON object of strings, as rows."""
 
@@ -96,3 +104,21 @@ def _items_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
 def _items_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     # an alias of a function that gives one column names that column too
     return f"json_array_elements_text({compiler.process(element.clauses, **kw)})"
+
+
+class begins_with(GenericFunction[bool]):
+    """begins_with(column, text): whether the column's value begins with just this text; a range of the column's index."""
+
+    inherit_cache = True
+    name = "begins_with"  # without a type: a boolean would be compared with 1, which no index answers
+
+
+@compiles(begins_with, "sqlite")
+def _begins_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    column, text = (compiler.process(part, **kw) for part in element.clauses)
+    return f"({column} >= {text} AND {column} < {text} || char(1114111))"  # the last character there is
+
+
+@compiles(begins_with, "postgresql")
+def _begins_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"starts_with({compiler.process(element.clauses, **kw)})"

@@ -15,6 +15,8 @@ Time = Annotated[float, mapped_column(Float(53))]
 Big = Annotated[int, mapped_column(BigInteger)]
 SECRET: dict[str, Any] = {"secret": True}
 """`mapped_column(..., info=SECRET)`: never written to the change log."""
+ENCRYPTED: dict[str, Any] = {"secret": True, "encrypted": True}
+"""... and kept as `Cloud.secrets` encrypts it, so that a rotation of its keys encrypts it anew."""
 
 
 class Table(DeclarativeBase):
@@ -85,7 +87,7 @@ class IdempotentAnswer(Table):
     id: Mapped[str] = mapped_column(String(64), primary_key=True)  # digest of actor, project and key
     fingerprint: Mapped[str] = mapped_column(String(64))  # digest of method, path and body
     at: Mapped[Time] = mapped_column(index=True)
-    answer: Mapped[bytes] = mapped_column(info=SECRET)
+    answer: Mapped[bytes] = mapped_column(info=ENCRYPTED)
 
 
 class QuotaLimit(Table):

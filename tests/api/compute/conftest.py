@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -55,8 +55,14 @@ class SimulatedHosts:
 class ComputeCloud(TestCloud):
     """A cloud with one host, four flavors, a public image, and helpers to make the rest."""
 
-    def __init__(self, fate: Callable[[str], None] = no_fate, timing: Timing = Timing()) -> None:  # noqa: B008
-        super().__init__(SERVICES, clock=Clock())
+    def __init__(
+        self,
+        fate: Callable[[str], None] = no_fate,
+        timing: Timing = Timing(),  # noqa: B008
+        services: Iterable[ServiceRef] = SERVICES,
+        **more: Any,
+    ) -> None:
+        super().__init__(services, clock=Clock(), **more)
         self.store = MemoryStore()
         self.backend = SimulatedNetwork()
         self.hosts = SimulatedHosts()

@@ -176,9 +176,9 @@ def test_references_that_lead_nowhere_stay(cloud: IdentityCloud, path: str, valu
 
 def test_everybody_may_know_what_a_password_must_be_like(cloud: IdentityCloud, path: str) -> None:
     rules = {"password_regex": "^.{7,}$", "password_regex_description": "seven characters"}
+    _, _, token = cloud.member("ann", "p", "reader")
     settings = cloud.identity.settings
     cloud.identity.settings = msgspec.structs.replace(settings, passwords=PasswordSettings(**rules))
-    _, _, token = cloud.member("ann", "p", "reader")
     here = "/domains/default/config/security_compliance"
     assert cloud.do("GET", here, token=token).json == {"config": {"security_compliance": rules}}
     assert cloud.do("GET", f"{here}/password_regex", token=token).json == {"config": {"password_regex": "^.{7,}$"}}

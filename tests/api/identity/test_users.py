@@ -1,14 +1,16 @@
-"""Users, groups and passwords."""
+"""Users: what they are, who may see and change them, what a change and a deletion do."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, or_, select
 
 from api.identity.conftest import IdentityCloud
-from tiffin.core.tables import IdempotentAnswer
+from tiffin.core.tables import IdempotentAnswer, Table
+from tiffin.services.identity.compliance import FormerPassword
+from tiffin.services.identity.tables import User
 
 
 def test_a_user_lives_and_dies(cloud: IdentityCloud) -> None:
@@ -30,40 +32,60 @@ def test_a_user_lives_and_dies(cloud: IdentityCloud) -> None:
     assert cloud.do("DELETE", f"/users/{id}").status == 404
 
 
-def test_filters_and_pages(cloud: IdentityCloud) -> None:
-    for name in ("a%1", "a_2", "b3"):
-        cloud.make("user", "/users", name=name, enabled=name != "b3")
-
-    def names(query: str) -> list[str]:
-        return [u["name"] for u in cloud.do("GET", f"/users?{query}").json["users"]]
-
-    assert names("name=b3") == ["b3"]
-    assert names("name__startswith=a") == ["a%1", "a_2", "admin"]
-    assert names("name__contains=%25") == ["a%1"]
-    assert names("name__icontains=_") == ["a_2"]
-    assert names("name__iexact=B3") == ["b3"]
-    assert names("name__endswith=2&unknown=1&name__unknown=1") == ["a_2"]
-    assert names("enabled=false") == ["b3"]
-    assert names("enabled=True&domain_id=default") == ["a%1", "a_2", "admin"]
-    assert names("domain_id=none") == []
-    first = cloud.do("GET", "/users?limit=3").json
-    assert first["links"]["self"] == "http://127.0.0.1:8000/identity/v3/users?limit=3"
-    following = first["links"]["next"].removeprefix("http://127.0.0.1:8000/identity/v3")
-    last = cloud.do("GET", following).json
-    assert [u["name"] for u in first["users"] + last["users"]] == ["a%1", "a_2", "admin", "b3"]
-    assert (last["links"]["next"], last["links"]["previous"]) == (None, None)
-    assert cloud.do("GET", "/users?limit=x").status == 400
-
-
 @pytest.mark.parametrize("fields", [
     {}, {"name": ""}, {"name": " "}, {"name": "x" * 256}, {"name": 1}, {"name": "x", "enabled": "maybe"},
     {"name": "x", "domain_id": ""}, {"name": "x", "options": {"lock_password": 1}}, {"name": "x", "options": {"z": True}},
     {"name": "x", "options": {"multi_factor_auth_rules": ["password"]}}, {"name": "x", "password": 5},
     {"name": "x", "big": "y" * 70_000}, {"name": "x", "y" * 256: 1}, {"name": "x", "default_project_id": "default"},
-    {"name": "x", "domain_id": "a/b"}])  # fmt: skip
+    {"name": "x", "domain_id": "a/b"}, {"name": None}, {"name": "x", "options": None}, {"name": "x", "options": []},
+    {"name": "x", "password": "y" * 4097}, {"name": "x", "options": {"multi_factor_auth_rules": "password"}},
+    {"name": "x", "options": {"multi_factor_auth_rules": [[]]}}, {"name": "x", "options": {"multi_factor_auth_enabled": "yes"}},
+    {"name": "x", "options": {"multi_factor_auth_rules": [["totp"], ["totp"]]}},
+    {"name": "x", "options": {"multi_factor_auth_rules": [["totp", "totp"]]}},
+    {"name": "x", "options": {"multi_factor_auth_rules": [[1]]}}, {"name": "x", "default_project_id": 1},
+    {"name": "x", "federated": {}}, {"name": "x", "federated": [{"idp_id": "i"}]},
+    {"name": "x", "federated": [{"idp_id": "i", "protocols": []}]},
+    {"name": "x", "federated": [{"idp_id": "i", "protocols": [{"protocol_id": "p"}]}]},
+    {"name": "x", "federated": [{"idp_id": "i", "protocols": [{"protocol_id": "p", "unique_id": "u"}]}]}])  # fmt: skip
 def test_bad_users(cloud: IdentityCloud, fields: dict[str, Any]) -> None:
     assert cloud.do("POST", "/users", {"user": fields}).status == 400
     assert len(cloud.do("GET", "/users").json["users"]) == 1
+    id = cloud.make("user", "/users", name="ann")["id"]
+    before = cloud.do("GET", f"/users/{id}").json
+    assert cloud.do("PATCH", f"/users/{id}", {"user": fields}).status == 400
+    assert cloud.do("GET", f"/users/{id}").json == before
+
+
+@pytest.mark.parametrize("body", [{}, {"user": None}, {"user": []}, {"user": {"name": "x"}, "more": 1}, [], None, "x"])
+def test_bodies_that_are_none(cloud: IdentityCloud, body: Any) -> None:
+    assert cloud.do("POST", "/users", body).status == 400
+    assert cloud.do("PATCH", f"/users/{cloud.make('user', '/users', name='ann')['id']}", body).status == 400
+
+
+def test_spaces_around_a_name_are_dropped(cloud: IdentityCloud) -> None:
+    made = cloud.make("user", "/users", name=" ann ")
+    assert made["name"] == "ann"
+    assert cloud.do("POST", "/users", {"user": {"name": "ann "}}).status == 409
+    assert cloud.do("PATCH", f"/users/{made['id']}", {"user": {"name": "  bea "}}).json["user"]["name"] == "bea"
+
+
+def test_options_come_and_go(cloud: IdentityCloud) -> None:
+    rules = [["password", "totp"], ["password"]]
+    options = {"lock_password": True, "ignore_password_expiry": False, "multi_factor_auth_rules": rules}
+    made = cloud.make("user", "/users", name="ann", options=options)
+    assert made["options"] == options
+    path = f"/users/{made['id']}"
+    changed = {"lock_password": None, "multi_factor_auth_enabled": True, "multi_factor_auth_rules": []}
+    now = {"ignore_password_expiry": False, "multi_factor_auth_enabled": True, "multi_factor_auth_rules": []}
+    assert cloud.do("PATCH", path, {"user": {"options": changed}}).json["user"]["options"] == now
+    assert cloud.do("PATCH", path, {"user": {"options": {}}}).json["user"]["options"] == now
+
+
+def test_mail_addresses_may_be_many(cloud: IdentityCloud) -> None:
+    made = cloud.make("user", "/users", name="ann", email=["a@b.example", "c@d.example"], phone={"home": 1})
+    assert (made["email"], made["phone"]) == (["a@b.example", "c@d.example"], {"home": 1})
+    changed = cloud.do("PATCH", f"/users/{made['id']}", {"user": {"email": None}}).json["user"]
+    assert (changed["email"], changed["phone"]) == (None, {"home": 1})
 
 
 def test_names_are_unique_in_a_domain(cloud: IdentityCloud) -> None:
@@ -75,6 +97,7 @@ def test_names_are_unique_in_a_domain(cloud: IdentityCloud) -> None:
     cloud.make("user", "/users", name="ann", domain_id=domain)
     assert cloud.do("PATCH", f"/users/{id}", {"user": {"domain_id": domain}}).status == 400
     assert cloud.do("PATCH", f"/users/{id}", {"user": {"id": "other"}}).status == 400
+    assert cloud.do("PATCH", f"/users/{id}", {"user": {"id": id, "domain_id": "default"}}).status == 200
 
 
 def test_a_new_password_kills_every_token(cloud: IdentityCloud) -> None:
@@ -93,9 +116,6 @@ def test_a_new_password_kills_every_token(cloud: IdentityCloud) -> None:
     assert cloud.do("PATCH", f"/users/{user}", {"user": {"password": "newest"}}).status == 200
     assert cloud.do("GET", "/auth/projects", token=token).status == 401
     assert cloud.login("ann", "newest").status == 201
-    locked = {"user": {"options": {"lock_password": True}}}
-    assert cloud.do("PATCH", f"/users/{user}", locked).json["user"]["options"] == {"lock_password": True}
-    assert cloud.do("POST", path, {"user": {"original_password": "newest", "password": "x"}}).status == 403
 
 
 def test_a_disabled_user_is_out_for_good(cloud: IdentityCloud) -> None:
@@ -157,44 +177,6 @@ def test_a_manager_of_a_domain(cloud: IdentityCloud) -> None:
     assert cloud.do("PUT", f"{grant}/{cloud.role('admin')}", token=token).status == 403
 
 
-def test_groups_and_their_members(cloud: IdentityCloud) -> None:
-    group = cloud.make("group", "/groups", name="g", project_id="kept")
-    path = f"/groups/{group['id']}"
-    assert (group["description"], group["project_id"]) == ("", "kept")
-    assert cloud.do("GET", path).json["group"] == group
-    assert cloud.do("GET", "/groups?name=g").json["groups"] == [group]
-    assert cloud.do("POST", "/groups", {"group": {"name": "g"}}).status == 409
-    assert cloud.do("POST", "/groups", {"group": {"name": "h", "domain_id": "none"}}).status == 404
-    assert cloud.do("PATCH", path, {"group": {"description": "d"}}).json["group"]["description"] == "d"
-    assert cloud.do("PATCH", path, {"group": {"domain_id": "d"}}).status == 400
-    user = cloud.make("user", "/users", name="ann", email="e")
-    member = f"{path}/users/{user['id']}"
-    assert cloud.do("GET", member).status == 404
-    assert [cloud.do("PUT", member).status for _ in range(2)] == [204, 204]
-    assert (cloud.do("HEAD", member).status, cloud.do("GET", member).status) == (204, 204)
-    assert cloud.do("GET", f"{path}/users").json["users"] == [user]
-    assert [g["id"] for g in cloud.do("GET", f"/users/{user['id']}/groups").json["groups"]] == [group["id"]]
-    assert cloud.do("PUT", f"{path}/users/none").status == 404
-    assert cloud.do("DELETE", member).status == 204
-    assert cloud.do("DELETE", member).status == 404
-    assert cloud.do("DELETE", path).status == 204
-    assert cloud.do("GET", path).status == 404
-
-
-def test_a_group_lends_its_roles(cloud: IdentityCloud) -> None:
-    group = cloud.make("group", "/groups", name="g")["id"]
-    user = cloud.make("user", "/users", name="ann", password="pw")["id"]
-    project = cloud.make("project", "/projects", name="p")["id"]
-    cloud.do("PUT", f"/groups/{group}/users/{user}")
-    assert cloud.do("PUT", f"/projects/{project}/groups/{group}/roles/{cloud.role('reader')}").status == 204
-    token = cloud.token("ann", "pw", "p")
-    assert [p["id"] for p in cloud.do("GET", f"/users/{user}/projects", token=token).json["projects"]] == [project]
-    assert [p["id"] for p in cloud.do("GET", "/auth/projects", token=token).json["projects"]] == [project]
-    cloud.do("DELETE", f"/groups/{group}/users/{user}")
-    assert cloud.do("GET", "/auth/projects", token=token).status == 401
-    assert cloud.login("ann", "pw", {"project": {"id": project}}).status == 401
-
-
 def test_an_idempotency_key_does_it_once(cloud: IdentityCloud) -> None:
     def twice(method: str, path: str, body: object) -> Any:
         first, second = (cloud.do(method, path, body, Idempotency_Key=f"{method} {path}") for _ in range(2))
@@ -230,3 +212,101 @@ def test_who_may_not_costs_no_hash(cloud: IdentityCloud) -> None:
     _, _, token = cloud.member("kim", "plant")
     cloud.identity.passwords.rounds = 99  # more than bcrypt can
     assert cloud.do("POST", "/users", {"user": {"name": "x", "password": "y"}}, token).status == 403
+
+
+def test_a_deleted_user_leaves_nothing(cloud: IdentityCloud) -> None:
+    user, project, token = cloud.member("ann", "p")
+    other = cloud.make("user", "/users", name="bob", password="pw")["id"]
+    group = cloud.make("group", "/groups", name="g")["id"]
+    assert cloud.do("PUT", f"/groups/{group}/users/{user}").status == 204
+    rules = [{"service": "compute", "method": "GET", "path": "/v2.1/servers"}]
+    lent = {"application_credential": {"name": "c", "access_rules": rules}}
+    credential = cloud.do("POST", f"/users/{user}/application_credentials", lent, token).json["application_credential"]
+    trust = {"trustor_user_id": user, "trustee_user_id": other, "project_id": project, "impersonation": True,
+             "roles": [{"name": "member"}]}  # fmt: skip
+    assert cloud.do("POST", "/OS-TRUST/trusts", {"trust": trust}, token).status == 201
+    assert cloud.do("POST", f"/users/{user}/credentials/OS-EC2", {"tenant_id": project}, token).status == 201
+    provider(cloud, "i", "p")
+    assert cloud.do("PATCH", f"/users/{user}", {"user": {"federated": links("u")}}).status == 200
+    with cloud.cloud.database.write() as session:
+        session.add(FormerPassword(user_id=user, password_hash="x"))
+
+    def left() -> dict[str, int]:
+        """How many rows of each table speak of the user."""
+        found = {}
+        with cloud.cloud.database.read() as session:
+            for name, table in Table.metadata.tables.items():
+                columns = [c for c in table.columns if c.name.endswith("user_id") or c is User.__table__.c.id]
+                if name.startswith("identity_") and columns:
+                    speaks = or_(*(c == user for c in columns))
+                    found[name] = session.scalar(select(func.count()).select_from(table).where(speaks)) or 0
+        return found
+
+    before = left()
+    assert {name for name, count in before.items() if count} == {
+        "identity_user", "identity_membership", "identity_assignment", "identity_application_credential",
+        "identity_access_rule", "identity_trust", "identity_credential", "identity_federated_user",
+        "identity_former_password",
+    }  # fmt: skip
+    assert cloud.do("DELETE", f"/users/{user}").status == 204
+    assert set(left().values()) == {0}
+    assert cloud.do("GET", "/auth/projects", token=token).status == 401
+    lent_id = {"id": credential["id"], "secret": credential["secret"]}
+    reply = cloud.auth({"methods": ["application_credential"], "application_credential": lent_id})
+    assert reply.status == 404
+    assert cloud.login("ann", "pw").status == 401
+
+
+def provider(cloud: IdentityCloud, idp_id: str, *protocols: str) -> None:
+    """An identity provider with these protocols."""
+    path = f"/OS-FEDERATION/identity_providers/{idp_id}"
+    assert cloud.do("PUT", path, {"identity_provider": {"enabled": True}}).status == 201
+    if cloud.do("GET", "/OS-FEDERATION/mappings/m").status == 404:
+        rules = [{"local": [{"user": {"name": "{0}"}}], "remote": [{"type": "REMOTE_USER"}]}]
+        assert cloud.do("PUT", "/OS-FEDERATION/mappings/m", {"mapping": {"rules": rules}}).status == 201
+    for protocol in protocols:
+        assert cloud.do("PUT", f"{path}/protocols/{protocol}", {"protocol": {"mapping_id": "m"}}).status == 201
+
+
+def links(*unique_ids: str, idp_id: str = "i", protocol_id: str = "p") -> list[dict[str, Any]]:
+    protocols = [{"protocol_id": protocol_id, "unique_id": unique_id} for unique_id in unique_ids]
+    return [{"idp_id": idp_id, "protocols": protocols}]
+
+
+def test_identities_are_given_to_users(cloud: IdentityCloud) -> None:
+    provider(cloud, "i", "p")
+    ann = cloud.make("user", "/users", name="ann", federated=links("u1", "u2"))
+    assert ann["federated"] == links("u1", "u2")
+    for wrong in (links("u", idp_id="j"), links("u", protocol_id="q")):
+        assert cloud.do("POST", "/users", {"user": {"name": "bob", "federated": wrong}}).status == 400
+        assert cloud.do("PATCH", f"/users/{ann['id']}", {"user": {"federated": wrong}}).status == 400
+    assert cloud.do("POST", "/users", {"user": {"name": "bob", "federated": links("u1")}}).status == 409
+    assert cloud.do("GET", "/users?name=bob").json["users"] == []
+    path = f"/users/{ann['id']}"
+    changed = cloud.do("PATCH", path, {"user": {"federated": links("u3", "u1", "u3")}})
+    assert changed.json["user"]["federated"] == links("u3", "u1")
+    assert cloud.do("PATCH", path, {"user": {"federated": []}}).json["user"]["federated"] == links("u3", "u1")
+    assert cloud.do("PATCH", path, {"user": {"email": "x"}}).json["user"]["federated"] == links("u3", "u1")
+    assert cloud.do("DELETE", "/OS-FEDERATION/identity_providers/i/protocols/p").status == 204
+    assert "federated" not in cloud.do("GET", path).json["user"]
+
+
+def test_users_by_their_identities(cloud: IdentityCloud) -> None:
+    provider(cloud, "i", "p", "q")
+    provider(cloud, "j", "p")
+    several = [
+        {"idp_id": "i", "protocols": [{"protocol_id": "p", "unique_id": "u1"}, {"protocol_id": "q", "unique_id": "u3"}]},
+        {"idp_id": "j", "protocols": [{"protocol_id": "p", "unique_id": "u2"}]},
+    ]
+    ann = cloud.make("user", "/users", name="ann", federated=several)["id"]
+    cloud.make("user", "/users", name="bob", federated=links("u4"))
+    assert cloud.do("GET", f"/users/{ann}").json["user"]["federated"] == several
+
+    def names(query: str) -> list[str]:
+        return [u["name"] for u in cloud.do("GET", f"/users?{query}").json["users"]]
+
+    assert names("idp_id=i") == ["ann", "bob"]
+    assert names("idp_id=j") == names("unique_id=u1") == names("protocol_id=q") == ["ann"]
+    assert names("idp_id=j&protocol_id=q") == names("unique_id=none") == []
+    assert names("idp_id=i&name=bob") == ["bob"]
+    assert "federated" not in cloud.do("GET", "/users?name=ann").json["users"][0]

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from tiffin.core import changes, idempotency
+from tiffin.core.actor import Actor
 from tiffin.core.call import Call
 from tiffin.core.errors import (
     BadRequest,
@@ -62,22 +63,34 @@ def find_operations(x: Exchange) -> None:
 
 def authenticate(x: Exchange) -> None:
     method = x.options.get(x.request.method) or (x.options.get("GET") if x.request.method == "HEAD" else None)
+    operation = method[0] if method else None
     token = x.request.get_header("X-Auth-Token")
-    if method and not method[0].auth and not token:
+    if operation and not operation.auth and not token:
         return
     if not token or len(token) > 8192:
         raise Unauthorized("The request you have made requires authentication.")
     try:
         actor = x.cloud.authenticate(x.view(), token)
+        x.call.identify(actor, bound=not (operation and operation.unbound) and not _on_behalf(x, actor))
     except Unauthorized:
-        if method and not method[0].auth:
+        if operation and not operation.auth:
             return
         raise
     finally:
         if x.request.method not in ("GET", "HEAD"):  # the body may come slowly, and the operation may write
             x.end_view()
-    x.call.identify(actor)
     structlog.contextvars.bind_contextvars(user=actor.user_id, project=actor.project_id)
+
+
+def _on_behalf(x: Exchange, actor: Actor) -> bool:
+    """Whether a service sends this for a user with access rules, who asked something else of that service."""
+    token = x.request.get_header("X-Service-Token") if actor.access_rules is not None else None
+    if not token or len(token) > 8192:
+        return False
+    try:
+        return "service" in x.cloud.authenticate(x.view(), token).roles
+    except Unauthorized:
+        return False
 
 
 def find_operation(x: Exchange) -> None:

@@ -10,9 +10,29 @@ down_revision = '0001'
 
 
 def upgrade() -> None:
+    op.create_table('identity_consumer',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('description', sa.Text(), nullable=True),
+    sa.Column('secret', sa.LargeBinary(), nullable=False),
+    sa.Column('extra', sa.JSON(), nullable=False),
+    sa.PrimaryKeyConstraint('id')
+    )
+    op.create_table('identity_endpoint_group',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('name', sa.String(length=255), nullable=False),
+    sa.Column('description', sa.Text(), nullable=True),
+    sa.Column('filters', sa.JSON(), nullable=False),
+    sa.PrimaryKeyConstraint('id')
+    )
     op.create_table('identity_epoch',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('value', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('id')
+    )
+    op.create_table('identity_mapping',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('rules', sa.JSON(), nullable=False),
+    sa.Column('schema_version', sa.String(length=8), nullable=False),
     sa.PrimaryKeyConstraint('id')
     )
     op.create_table('identity_policy',
@@ -56,6 +76,8 @@ def upgrade() -> None:
 
     op.create_table('identity_revoked_token',
     sa.Column('audit_id', sa.String(length=64), nullable=False),
+    sa.Column('cascade', sa.Boolean(), server_default=sa.text('1'), nullable=False),
+    sa.Column('revoked_at', sa.Float(precision=53), server_default='0', nullable=False),
     sa.Column('expires_at', sa.Float(precision=53), nullable=False),
     sa.PrimaryKeyConstraint('audit_id')
     )
@@ -73,6 +95,24 @@ def upgrade() -> None:
     with op.batch_alter_table('identity_service', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_identity_service_type'), ['type'], unique=False)
 
+    op.create_table('identity_service_provider',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('enabled', sa.Boolean(), nullable=False),
+    sa.Column('description', sa.Text(), nullable=True),
+    sa.Column('auth_url', sa.String(length=255), nullable=False),
+    sa.Column('sp_url', sa.String(length=255), nullable=False),
+    sa.Column('relay_state_prefix', sa.String(length=255), nullable=False),
+    sa.PrimaryKeyConstraint('id')
+    )
+    op.create_table('identity_domain_option',
+    sa.Column('domain_id', sa.String(length=64), nullable=False),
+    sa.Column('group', sa.String(length=64), nullable=False),
+    sa.Column('option', sa.String(length=64), nullable=False),
+    sa.Column('value', sa.JSON(), nullable=False),
+    sa.Column('secret', sa.LargeBinary(), nullable=True),
+    sa.ForeignKeyConstraint(['domain_id'], ['identity_project.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('domain_id', 'group', 'option')
+    )
     op.create_table('identity_endpoint',
     sa.Column('id', sa.String(length=64), nullable=False),
     sa.Column('service_id', sa.String(length=64), nullable=False),
@@ -101,6 +141,28 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('identity_group', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_identity_group_name'), ['name'], unique=False)
+
+    op.create_table('identity_identity_provider',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('domain_id', sa.String(length=64), nullable=False),
+    sa.Column('enabled', sa.Boolean(), nullable=False),
+    sa.Column('description', sa.Text(), nullable=True),
+    sa.Column('authorization_ttl', sa.Integer(), nullable=True),
+    sa.ForeignKeyConstraint(['domain_id'], ['identity_project.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id')
+    )
+    with op.batch_alter_table('identity_identity_provider', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_identity_provider_domain_id'), ['domain_id'], unique=False)
+
+    op.create_table('identity_project_endpoint_group',
+    sa.Column('project_id', sa.String(length=64), nullable=False),
+    sa.Column('endpoint_group_id', sa.String(length=64), nullable=False),
+    sa.ForeignKeyConstraint(['endpoint_group_id'], ['identity_endpoint_group.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['project_id'], ['identity_project.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('project_id', 'endpoint_group_id')
+    )
+    with op.batch_alter_table('identity_project_endpoint_group', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_project_endpoint_group_endpoint_group_id'), ['endpoint_group_id'], unique=False)
 
     op.create_table('identity_project_tag',
     sa.Column('project_id', sa.String(length=64), nullable=False),
@@ -166,6 +228,23 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id'),
     sa.UniqueConstraint('user_id', 'service', 'path', 'method')
     )
+    op.create_table('identity_access_token',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('consumer_id', sa.String(length=64), nullable=False),
+    sa.Column('user_id', sa.String(length=64), nullable=False),
+    sa.Column('project_id', sa.String(length=64), nullable=False),
+    sa.Column('secret', sa.LargeBinary(), nullable=False),
+    sa.Column('expires_at', sa.Float(precision=53), nullable=True),
+    sa.Column('role_ids', sa.JSON(), nullable=False),
+    sa.ForeignKeyConstraint(['consumer_id'], ['identity_consumer.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['project_id'], ['identity_project.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['user_id'], ['identity_user.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id')
+    )
+    with op.batch_alter_table('identity_access_token', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_access_token_consumer_id'), ['consumer_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_identity_access_token_user_id'), ['user_id'], unique=False)
+
     op.create_table('identity_application_credential',
     sa.Column('id', sa.String(length=64), nullable=False),
     sa.Column('user_id', sa.String(length=64), nullable=False),
@@ -217,6 +296,17 @@ def upgrade() -> None:
     with op.batch_alter_table('identity_credential', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_identity_credential_user_id'), ['user_id'], unique=False)
 
+    op.create_table('identity_federation_protocol',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('idp_id', sa.String(length=64), nullable=False),
+    sa.Column('mapping_id', sa.String(length=64), nullable=False),
+    sa.Column('remote_id_attribute', sa.String(length=64), nullable=True),
+    sa.ForeignKeyConstraint(['idp_id'], ['identity_identity_provider.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id', 'idp_id')
+    )
+    with op.batch_alter_table('identity_federation_protocol', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_federation_protocol_idp_id'), ['idp_id'], unique=False)
+
     op.create_table('identity_implied_role',
     sa.Column('prior_id', sa.String(length=64), nullable=False),
     sa.Column('implied_id', sa.String(length=64), nullable=False),
@@ -251,6 +341,61 @@ def upgrade() -> None:
     with op.batch_alter_table('identity_membership', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_identity_membership_group_id'), ['group_id'], unique=False)
 
+    op.create_table('identity_policy_association',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('endpoint_id', sa.String(length=64), nullable=True),
+    sa.Column('service_id', sa.String(length=64), nullable=True),
+    sa.Column('region_id', sa.String(length=255), nullable=True),
+    sa.Column('policy_id', sa.String(length=64), nullable=False),
+    sa.ForeignKeyConstraint(['endpoint_id'], ['identity_endpoint.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['policy_id'], ['identity_policy.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['region_id'], ['identity_region.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['service_id'], ['identity_service.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id')
+    )
+    with op.batch_alter_table('identity_policy_association', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_policy_association_endpoint_id'), ['endpoint_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_identity_policy_association_policy_id'), ['policy_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_identity_policy_association_region_id'), ['region_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_identity_policy_association_service_id'), ['service_id'], unique=False)
+
+    op.create_table('identity_project_endpoint',
+    sa.Column('project_id', sa.String(length=64), nullable=False),
+    sa.Column('endpoint_id', sa.String(length=64), nullable=False),
+    sa.ForeignKeyConstraint(['endpoint_id'], ['identity_endpoint.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['project_id'], ['identity_project.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('project_id', 'endpoint_id')
+    )
+    with op.batch_alter_table('identity_project_endpoint', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_project_endpoint_endpoint_id'), ['endpoint_id'], unique=False)
+
+    op.create_table('identity_remote_id',
+    sa.Column('remote_id', sa.String(length=255), nullable=False),
+    sa.Column('idp_id', sa.String(length=64), nullable=False),
+    sa.ForeignKeyConstraint(['idp_id'], ['identity_identity_provider.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('remote_id')
+    )
+    with op.batch_alter_table('identity_remote_id', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_remote_id_idp_id'), ['idp_id'], unique=False)
+
+    op.create_table('identity_request_token',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('consumer_id', sa.String(length=64), nullable=False),
+    sa.Column('project_id', sa.String(length=64), nullable=False),
+    sa.Column('secret', sa.LargeBinary(), nullable=False),
+    sa.Column('expires_at', sa.Float(precision=53), nullable=True),
+    sa.Column('user_id', sa.String(length=64), nullable=True),
+    sa.Column('verifier', sa.LargeBinary(), nullable=True),
+    sa.Column('role_ids', sa.JSON(), nullable=False),
+    sa.ForeignKeyConstraint(['consumer_id'], ['identity_consumer.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['project_id'], ['identity_project.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['user_id'], ['identity_user.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id')
+    )
+    with op.batch_alter_table('identity_request_token', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_request_token_consumer_id'), ['consumer_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_identity_request_token_expires_at'), ['expires_at'], unique=False)
+
     op.create_table('identity_trust',
     sa.Column('id', sa.String(length=64), nullable=False),
     sa.Column('trustor_user_id', sa.String(length=64), nullable=False),
@@ -266,7 +411,8 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['redelegated_trust_id'], ['identity_trust.id'], ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['trustee_user_id'], ['identity_user.id'], ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['trustor_user_id'], ['identity_user.id'], ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('id')
+    sa.PrimaryKeyConstraint('id'),
+    sa.UniqueConstraint('trustor_user_id', 'trustee_user_id', 'project_id', 'impersonation', 'expires_at')
     )
     with op.batch_alter_table('identity_trust', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_identity_trust_redelegated_trust_id'), ['redelegated_trust_id'], unique=False)
@@ -289,6 +435,12 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['application_credential_id'], ['identity_application_credential.id'], ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['role_id'], ['identity_role.id'], ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('application_credential_id', 'role_id')
+    )
+    op.create_table('identity_passcode_use',
+    sa.Column('credential_id', sa.String(length=64), nullable=False),
+    sa.Column('step', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['credential_id'], ['identity_credential.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('credential_id')
     )
     op.create_table('identity_trust_role',
     sa.Column('trust_id', sa.String(length=64), nullable=False),

@@ -89,6 +89,6 @@ service = Service(
         ("project_reader_or_admin", "rule:project_reader_api or rule:context_is_admin"),
         ("service_or_admin", "rule:service_api or rule:context_is_admin"),
     ),
-    quotas=quotas.QUOTAS,
+    quotas=quotas.QUOTAS | {quotas.DISK.name: quotas.DISK},
     settings=SETTINGS,
 )

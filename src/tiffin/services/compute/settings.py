@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from tiffin.core.quota import Kept
+
 
 class Settings(msgspec.Struct, frozen=True):
     shutdown_seconds: float = (
@@ -12,6 +14,7 @@ class Settings(msgspec.Struct, frozen=True):
     default_zone: str = "nova"  # sites with a name of their own: the zone of hosts in no zoned aggregate
     host_down_after: float = 60.0  # seconds without news after which a host counts as down
     shown_ip: str = "127.0.0.1"  # what `hypervisor show` tells as the host's address
+    quotas: Kept = "own"  # sites with one place for all limits: "unified" reads the identity service's (UnifiedLimitsDriver)
 
 
 SETTINGS = Settings()

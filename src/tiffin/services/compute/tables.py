@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tiffin.core.tables import SECRET, Id, Table, Time
+from tiffin.core.tables import ENCRYPTED, SECRET, Id, Table, Time
 
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
 
@@ -59,7 +59,7 @@ class Server(Table):
     key_name: Mapped[str | None]
     user_data: Mapped[str | None] = mapped_column(Text, info=SECRET)  # base64
     files: Mapped[list[Any] | None] = mapped_column(info=SECRET)  # path, contents (base64)
-    admin_password: Mapped[bytes | None] = mapped_column(info=SECRET)  # encrypted; only until a config drive has it
+    admin_password: Mapped[bytes | None] = mapped_column(info=ENCRYPTED)  # encrypted; only until a config drive has it
     guest_password: Mapped[str | None] = mapped_column(Text, info=SECRET)  # encrypted by the guest for its user
     config_drive: Mapped[bool]
     meta: Mapped[dict[str, str]]

@@ -13,8 +13,9 @@ from tiffin.core.actor import Actor
 from tiffin.core.errors import Forbidden, Unauthorized
 from tiffin.core.world import World
 from tiffin.services.identity import authorization as authz
-from tiffin.services.identity import catalog, jws
 from tiffin.services.identity import claims as c
+from tiffin.services.identity import jws
+from tiffin.services.identity.catalog import Catalog, service_providers
 from tiffin.services.identity.claims import Claims
 from tiffin.services.identity.keys import InvalidToken, Keys, SigningKeys
 from tiffin.services.identity.meaning import REFUSED, Meaning, actor_of, alive, mean, with_domain
@@ -38,13 +39,18 @@ _NAMED_PROJECT = select(Project.id).where(Project.domain_id == bindparam("domain
 _NAMED_DOMAIN = select(Project.id).where(Project.is_domain, Project.name == bindparam("name"))
 
 
+def secret_keys(keys: Keys) -> Keys:
+    """The keys of what must be read back. Not those of the tokens, which are dropped some time after a rotation; but they
+    open what the first release kept by them."""
+    return Keys(keys.folder / "secrets", older=keys)
+
+
 class Identity:
     """The part of a process that reads and writes tokens."""
 
     def __init__(self, keys: Keys, world: World, settings: IdentitySettings | None = None) -> None:
         self.keys, self.world, self.settings = keys, world, settings or IdentitySettings()
-        self.secrets = Keys(keys.folder / "secrets")
-        """Encrypts what must be read back. Not the tokens' keys: those are dropped some time after a rotation."""
+        self.secrets = secret_keys(keys)
         self.signing = SigningKeys(keys.folder)
         if self.settings.signed_tokens:
             self.signing.repository.ensure()
@@ -167,28 +173,24 @@ class Identity:
         known = projects.get(key)
         return known or _kept(projects, key, session.scalar(_NAMED_PROJECT, {"domain_id": domain_id, "name": name}))
 
-    def catalog(self, session: Session) -> list[Any]:
-        """The rows of the catalogue."""
-        memory = self._remembered(session)
-        if memory.catalog is None:
-            memory.catalog = catalog.load(session)
-        return memory.catalog
+    def shown_catalog(self, session: Session, project_id: str | None, user_id: str) -> msgspec.Raw:
+        """The catalogue as a token of this user on this project shows it."""
+        memory, key = self._remembered(session), (project_id, user_id)
+        found = memory.catalogs.get(key)
+        if found is None:
+            if memory.catalog is None:
+                memory.catalog = Catalog(session)
+            unfiltered = self.settings.shares.all_endpoints_without_filter
+            shown = memory.catalog.show(session, project_id, user_id, unfiltered=unfiltered)
+            found = memory.catalogs.keep(key, msgspec.Raw(msgspec.json.encode(shown)))
+        return found
 
     def service_providers(self, session: Session) -> list[dict[str, str]]:
         """The other clouds that trust this one, as a token's body lists them."""
         memory = self._remembered(session)
         if memory.service_providers is None:
-            memory.service_providers = catalog.service_providers(session)
+            memory.service_providers = service_providers(session)
         return memory.service_providers
-
-    def shown_catalog(self, session: Session, project_id: str | None, user_id: str) -> msgspec.Raw:
-        """The catalogue as a token of this user on this project shows it."""
-        catalogs, key = self._remembered(session).catalogs, (project_id, user_id)
-        found = catalogs.get(key)
-        if found is None:
-            shown = catalog.show(self.catalog(session), project_id, user_id)
-            found = catalogs.keep(key, msgspec.Raw(msgspec.json.encode(shown)))
-        return found
 
     def _remembered(self, session: Session) -> Memory:
         """What this transaction reads belongs to the memory of its epoch, whatever other threads make of `self._memory`; of

@@ -62,10 +62,19 @@ class _Repository:
     def rotate(self, keep: int) -> None:
         """Let the staged key write from now on, stage a new one, and drop the oldest so that `keep` are left (of which
         one is staged; at least 2). A rotation that was killed is completed by the next."""
+        self.promote()
+        self.drop(keep)
+
+    def promote(self) -> None:
+        """Let the staged key write from now on, and stage a new one."""
         self.ensure()
         with self._locked():
             self._file(_STAGED).rename(self._file(self.numbers()[-1] + 1))
             self._stage()
+
+    def drop(self, keep: int) -> None:
+        """Drop the oldest keys so that `keep` are left, of which one is staged; at least 2."""
+        with self._locked():
             for number in self.numbers()[1 : 1 - max(keep, 2)]:
                 self._file(number).unlink()
 
@@ -129,11 +138,12 @@ class _Loaded:
 class Keys:
     """A repository of Fernet keys; made with its first keys when the folder is empty.
 
-    Other processes may rotate it: the folder is looked at again when it has changed.
+    Other processes may rotate it: the folder is looked at again when it has changed. `older` opens what these keys do not:
+    what an earlier release encrypted by them.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, older: Keys | None = None) -> None:
+        self.folder, self._older = folder, older
         self.repository = _Repository(folder, "", Fernet.generate_key)
         self.repository.ensure()
         self._loaded = _Loaded(self.repository, lambda files: [raw for _, raw in files])
@@ -145,7 +155,25 @@ class Keys:
 
     def decrypt(self, kept: bytes, purpose: str = "") -> bytes:
         """Raises `InvalidToken` for what none of the keys has made for this purpose."""
-        return self._fernet(purpose).decrypt(kept)
+        try:
+            return self._fernet(purpose).decrypt(kept)
+        except InvalidToken:
+            if self._older is None:
+                raise
+            return self._older.decrypt(kept, purpose)
+
+    def renew(self, kept: bytes) -> bytes:
+        """The same under the key that encrypts now; `kept` itself where it is so already. Raises `ValueError` for what none
+        of the keys has made."""
+        try:
+            Fernet(self._loaded.get()[0]).decrypt(kept)
+            return kept
+        except InvalidToken:
+            pass
+        try:
+            return self.encrypt(self.decrypt(kept))
+        except InvalidToken:
+            raise ValueError("none of the keys opens it") from None
 
     def names(self) -> frozenset[str]:
         """The names of all files in the folder: other names, other keys, since a rotation ends with a new number."""

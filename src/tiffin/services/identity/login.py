@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, Forbidden, NotFound, Unauthorized
 from tiffin.services.identity import claims as c
-from tiffin.services.identity import outcomes, passcodes
+from tiffin.services.identity import compliance, oauth_login, outcomes, passcodes
 from tiffin.services.identity.authentication import REFUSED, Identity
 from tiffin.services.identity.claims import Claims
 from tiffin.services.identity.schemas import AuthBody, CredentialProof, DomainRef, IdentityProof, ScopeRef, UserRef
@@ -32,6 +32,8 @@ class Proof(msgspec.Struct, kw_only=True):
     kept: str | None = None
     secret: str = ""
     settled: bool = False
+    barred: str = ""  # why the secret is checked against nothing: a word of outcomes.py
+    refusal: str = ""  # what is said when the secret is right, and not enough
     parent: Claims | None = None  # of the token that proves it
     passcode: tuple[str, int] | None = None  # credential and time step; used up by this login
     credential: ApplicationCredential | None = None
@@ -97,7 +99,16 @@ def _by_password(session: Session, body: AuthBody, identity: Identity, call: Cal
     assert body.identity.password is not None
     ref = body.identity.password.user
     proof = Proof(method="password", secret=ref.password).about(find_user(session, ref, identity))
-    proof.kept = proof.user.password_hash if proof.user is not None else None
+    if proof.user is None:
+        return proof
+    now, rules = call.now, identity.settings.passwords
+    user = proof.user
+    proof.barred = compliance.DISABLED
+    if proof.may_log_in:
+        proof.barred = compliance.barred(compliance.current(session, user, rules), now, rules)
+    if not proof.barred:
+        proof.kept = user.password_hash
+        proof.refusal = compliance.EXPIRED.format(user.id) if compliance.is_expired(user, now) else ""
     return proof
 
 
@@ -171,6 +182,14 @@ def _by_remote_user(session: Session, body: AuthBody, identity: Identity, call: 
     return Proof(method="external", settled=who is not None).about(who)
 
 
+def _by_oauth1(session: Session, body: AuthBody, identity: Identity, call: Call) -> Proof:
+    """Who lent the access token with which the request is signed."""
+    lent = oauth_login.find_access_token(session, call)
+    proof = Proof(method="oauth1", settled=True, access_token_id=lent.id, expires_at=lent.expires_at)
+    proof.scope = (c.PROJECT, lent.project_id)
+    return proof.about(identity.user(session, lent.user_id))
+
+
 Method = Callable[[Session, AuthBody, Identity, Call], Proof]
 """What a method finds, in a read transaction. It raises `BadRequest` for a body that makes no sense, and gives a proof that
 does not hold for one that is wrong, so that both take as long."""
@@ -181,6 +200,7 @@ METHODS: dict[str, Method] = {
     "application_credential": _by_credential,
     "totp": _by_passcode,
     "external": _by_remote_user,
+    "oauth1": _by_oauth1,
 }
 """By its name in a body, where a section of the same name (schemas.py) says the proof. Each has its bit in claims.METHODS."""
 
@@ -220,15 +240,24 @@ def settle(proofs: list[Proof], identity: Identity) -> None:
     for proof in proofs:
         if not proof.settled:
             proof.settled = identity.passwords.check(proof.secret, proof.kept)
-    wrong = [p.method for p in proofs if not p.settled]
+    wrong = {p.method: p for p in proofs if not p.settled}
+    if "password" in wrong:
+        raise Refused(wrong["password"].barred or outcomes.PASSWORD)
     if wrong or not proofs:
-        raise Refused(outcomes.PASSWORD if "password" in wrong else outcomes.WRONG if wrong else outcomes.REFUSED)
+        raise Refused(outcomes.WRONG if wrong else outcomes.REFUSED)
     if not all(p.may_log_in for p in proofs):
         raise Refused(outcomes.DISABLED)
     if len({p.user.id for p in proofs if p.user is not None}) != 1:
         raise Refused(outcomes.REFUSED)
+    for proof in proofs:
+        if proof.refusal:
+            raise Refused(outcomes.EXPIRED, proof.refusal)
 
 
 def claimed(proofs: list[Proof]) -> User | None:
-    """The user that the proofs are about, whether they are right or wrong; None when there is none. Only to be read."""
-    return next((p.user for p in proofs if p.user is not None), None)
+    """The user that the proofs are about, whether they are right or wrong; None when there is none. Only to be read.
+
+    When they are about several: that of a wrong password, so that nobody's guesses are counted against another.
+    """
+    guessed = [p for p in proofs if p.method == "password" and not p.settled]
+    return next((p.user for p in guessed or proofs if p.user is not None), None)

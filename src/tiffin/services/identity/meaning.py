@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from tiffin.services.identity import authorization as authz
 from tiffin.services.identity import claims as c
 from tiffin.services.identity.authorization import RoleName
 from tiffin.services.identity.claims import Claims
+from tiffin.services.identity.oauth_tables import AccessToken
 from tiffin.services.identity.tables import (
     AccessRule,
     ApplicationCredential,
@@ -27,6 +29,8 @@ from tiffin.services.identity.tables import (
 )
 
 REFUSED = "The request you have made requires authentication."
+OTHERS_ONLY = frozenset({"identity"})
+"""A token that was drawn by an EC2 key's signature may ask nothing of identity itself, as upstream since 2026."""
 
 # Made once: to build a statement costs several times what it costs to run it.
 _DOMAIN = aliased(Project)
@@ -48,6 +52,7 @@ class Meaning(msgspec.Struct, kw_only=True):
     credential: ApplicationCredential | None = None
     access_rules: list[dict[str, str]] | None = None
     trust: Trust | None = None
+    access_token: AccessToken | None = None
     lender_generation: int = 0  # of all who must not have been disabled for what is lent to hold
 
 
@@ -111,6 +116,8 @@ def _mean_project(session: Session, meaning: Meaning, project_id: str) -> None:
     meaning.roles = authz.project_roles(session, meaning.user.id, meaning.project)
     if meaning.claims.application_credential_id:
         _narrow_to_credential(session, meaning, meaning.claims.application_credential_id)
+    if meaning.claims.access_token_id:
+        _narrow_to_access_token(session, meaning, meaning.claims.access_token_id)
 
 
 # --- what is lent -------------------------------------------------------------------------------------------------------
@@ -123,9 +130,21 @@ def _narrow_to_credential(session: Session, meaning: Meaning, id: str) -> None:
     lent = session.scalars(
         select(ApplicationCredentialRole.role_id).where(ApplicationCredentialRole.application_credential_id == id)
     ).all()
-    allowed = set(authz.expand(session, lent))
-    meaning.roles = [role for role in meaning.roles if role in allowed]
+    _narrow(session, meaning, lent)
     meaning.access_rules = access_rules(session, id)
+
+
+def _narrow_to_access_token(session: Session, meaning: Meaning, id: str) -> None:
+    lent = meaning.access_token = session.get(AccessToken, id)
+    if lent is None or lent.user_id != meaning.user.id or lent.project_id != meaning.claims.scope_id:
+        raise Unauthorized(REFUSED)
+    _narrow(session, meaning, lent.role_ids)
+
+
+def _narrow(session: Session, meaning: Meaning, role_ids: Iterable[str]) -> None:
+    """Leave of the user's roles those that are lent."""
+    allowed = set(authz.expand(session, role_ids))
+    meaning.roles = [role for role in meaning.roles if role in allowed]
 
 
 def access_rules(session: Session, credential_id: str) -> list[dict[str, str]] | None:
@@ -202,6 +221,7 @@ def actor_of(meaning: Meaning) -> Actor:
         issued_at=meaning.claims.issued_at,
         expires_at=float(meaning.claims.expires_at),
         access_rules=_bounds(meaning),
+        closed_to=OTHERS_ONLY if "ec2credential" in meaning.claims.methods else frozenset(),
         token=_words(meaning),
     )
 
@@ -228,4 +248,6 @@ def _words(meaning: Meaning) -> dict[str, Any]:
             words["access_rules"] = meaning.access_rules
     if meaning.trust is not None:
         words["trust_id"] = meaning.trust.id
+    if meaning.access_token is not None:
+        words["access_token_id"] = meaning.access_token.id
     return words

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from tiffin.core.actor import Actor
+from tiffin.services.identity.catalog import Catalog
 from tiffin.services.identity.claims import Claims
 from tiffin.services.identity.meaning import Meaning
 from tiffin.services.identity.tables import ApplicationCredential, Project, User
@@ -54,7 +55,7 @@ class Memory:
         self.credentials: Recent[str, ApplicationCredential] = Recent()
         self.projects: Recent[tuple[str, str], str] = Recent()  # (domain id, name) -> id
         self.domains: Recent[str, str] = Recent()  # name -> id
-        self.catalog: list[Any] | None = None
+        self.catalog: Catalog | None = None
         self.service_providers: list[dict[str, str]] | None = None
         self.catalogs: Recent[tuple[str | None, str], msgspec.Raw] = Recent(500)  # as JSON, for a project and a user
 

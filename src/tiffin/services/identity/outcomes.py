@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy.orm import Session
 
+from tiffin.services.identity import compliance
+from tiffin.services.identity.authentication import Identity
+from tiffin.services.identity.settings import PasswordSettings
 from tiffin.services.identity.tables import User
 
 if TYPE_CHECKING:
@@ -28,6 +31,9 @@ def succeeded(session: Session, call: Call, user: User, proofs: Sequence[Proof])
     Raises `Unauthorized` when it may not log in all the same: then there is no token, nothing of this transaction stays, and
     `failed` hears of it.
     """
+    by_password = any(proof.method == "password" for proof in proofs)
+    if compliance.admit(session, user, call.now, _rules(call), by_password=by_password):
+        call.record("login", ("identity.user", user.id), after={"active_at": call.now})
 
 
 def failed(session: Session, call: Call, user: User | None, reason: str) -> None:
@@ -36,14 +42,24 @@ def failed(session: Session, call: Call, user: User | None, reason: str) -> None
     Never raises: the answer stands whatever happens here.
     """
     log.info("login.refused", user_id=user.id if user is not None else None, reason=reason)
+    if user is not None and reason == PASSWORD and compliance.count_failure(session, user, call.now, _rules(call)):
+        call.record("lock", ("identity.user", user.id), after={"failed_at": call.now})
+
+
+def _rules(call: Call) -> PasswordSettings:
+    return call.part(Identity).settings.passwords
 
 
 PASSWORD = "password"  # noqa: S105  # a word for it
 """The reason when a password was wrong, or nobody's."""
 WRONG = "wrong"
 """... when another secret was wrong, or nobody's: a passcode, that of an application credential."""
-DISABLED = "disabled"
-"""... when all proofs hold, and the user or its domain is disabled."""
+LOCKED = compliance.LOCKED
+"""... when too many passwords were wrong, whether this one was right or not."""
+EXPIRED = "expired"
+"""... when the password was right, and must be changed first."""
+DISABLED = compliance.DISABLED
+"""... when the user or its domain is disabled, or was idle for too long."""
 SCOPE = "scope"
 """... when the user may not have a token for what it asked."""
 FACTORS = "factors"

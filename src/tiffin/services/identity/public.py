@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tiffin.services.identity.authentication import Identity
+from tiffin.services.identity.authentication import Identity, secret_keys
 from tiffin.services.identity.bootstrap import (
     CLOUD,
     BootstrapOptions,
@@ -18,6 +18,7 @@ from tiffin.services.identity.bootstrap import (
 from tiffin.services.identity.keys import Keys
 from tiffin.services.identity.settings import IdentitySettings
 from tiffin.services.identity.tables import Project
+from tiffin.services.identity.unified_limits import KeptLimits
 
 __all__ = [
     "CLOUD",
@@ -25,12 +26,14 @@ __all__ = [
     "CatalogEntry",
     "Identity",
     "IdentitySettings",
+    "KeptLimits",
     "Keys",
     "bootstrap",
     "ensure_project",
     "ensure_role_on_project",
     "ensure_user",
     "project_exists",
+    "secret_keys",
 ]
 
 

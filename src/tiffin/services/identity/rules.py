@@ -51,30 +51,35 @@ def grant_id(actor: tuple[str, str], scope: tuple[str, str | None], role_id: str
     return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
 
-_SUBSTITUTE = re.compile(r"[$%]\((\w+)\)s")
+_SUBSTITUTE = re.compile(r"[$%]\((\w+)\)s|%%")
 
 
-def endpoint_url(url: str, facts: Mapping[str, str | None]) -> str | None:
-    """The URL with `$(project_id)s` and its like filled in; None when the token has no such fact."""
-    if "(" not in url:
-        return url
-    missing = False
+Template = list[str]
+"""A URL in pieces: text, the name of what comes behind it ('%' for itself), text, and so on."""
 
-    def fill(match: re.Match[str]) -> str:
-        nonlocal missing
-        value = facts.get(match[1])
-        missing = missing or value is None
-        return value or ""
 
-    filled = _SUBSTITUTE.sub(fill, url)
-    return None if missing else filled
+def url_template(url: str) -> Template:
+    """The pieces of an endpoint's URL, in which `$(project_id)s` and its like stand for facts, and `%%` for `%`."""
+    return [piece or ("%" if n % 2 else "") for n, piece in enumerate(_SUBSTITUTE.split(url))]
+
+
+def fill(template: Template, facts: Mapping[str, str | None]) -> str | None:
+    """The URL; None when there is no such fact."""
+    url = template[0]
+    for name, text in zip(template[1::2], template[2::2], strict=True):
+        value = "%" if name == "%" else facts.get(name)
+        if value is None:
+            return None
+        url += value + text
+    return url
 
 
 SUBSTITUTES = ("project_id", "tenant_id", "user_id")
 
 
 def bad_substitution(url: str) -> str | None:
-    """The first `$(word)s` of an endpoint's URL that a catalogue could never fill in, or that is broken off."""
-    rest = _SUBSTITUTE.sub(lambda match: "" if match[1] in SUBSTITUTES else match[0], url)
-    found = re.search(r"[$%]\(.*", rest)
+    """The first `$(word)s` of an endpoint's URL that a catalogue could never fill in, or that is broken off; a `%` that
+    should be `%%`, too."""
+    rest = _SUBSTITUTE.sub(lambda match: "" if match[1] in (None, *SUBSTITUTES) else match[0], url)
+    found = re.search(r"([$%]\(|%).*", rest)
     return found[0][:80] if found else None

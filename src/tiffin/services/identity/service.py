@@ -7,10 +7,21 @@ from tiffin.services.identity.dialect import IdentityDialect
 from tiffin.services.identity.resources.access_rules import access_rules
 from tiffin.services.identity.resources.application_credentials import application_credentials
 from tiffin.services.identity.resources.auth import auth, auth_domains, auth_projects, user_projects
+from tiffin.services.identity.resources.certificates import certificates
 from tiffin.services.identity.resources.credentials import credentials
 from tiffin.services.identity.resources.domain_config import domain_config
 from tiffin.services.identity.resources.domains import domains
 from tiffin.services.identity.resources.ec2_credentials import ec2_credentials
+from tiffin.services.identity.resources.ec2_tokens import ec2_tokens, s3_tokens
+from tiffin.services.identity.resources.endpoint_filters import (
+    project_endpoints,
+    project_groups,
+    seeing_projects,
+    seen_endpoints,
+    seen_groups,
+)
+from tiffin.services.identity.resources.endpoint_groups import endpoint_groups
+from tiffin.services.identity.resources.endpoint_policies import associations, endpoint_policies, policy_endpoints
 from tiffin.services.identity.resources.endpoints import endpoints
 from tiffin.services.identity.resources.federated_login import federated_login
 from tiffin.services.identity.resources.federation_lists import federation_domains, federation_projects
@@ -20,6 +31,10 @@ from tiffin.services.identity.resources.groups import groups, members, of_user
 from tiffin.services.identity.resources.identity_providers import identity_providers
 from tiffin.services.identity.resources.limits import limits
 from tiffin.services.identity.resources.mappings import mappings
+from tiffin.services.identity.resources.oauth2 import oauth2
+from tiffin.services.identity.resources.oauth_access_tokens import access_token_roles, access_tokens
+from tiffin.services.identity.resources.oauth_consumers import consumers
+from tiffin.services.identity.resources.oauth_tokens import access_token_draws, grants_of_tokens, request_tokens
 from tiffin.services.identity.resources.policies import policies
 from tiffin.services.identity.resources.project_tags import project_tags
 from tiffin.services.identity.resources.projects import projects
@@ -32,6 +47,7 @@ from tiffin.services.identity.resources.service_providers import service_provide
 from tiffin.services.identity.resources.services import services
 from tiffin.services.identity.resources.tokens import tokens, user_tokens
 from tiffin.services.identity.resources.trusts import trust_roles, trusts
+from tiffin.services.identity.resources.user_passwords import user_passwords
 from tiffin.services.identity.resources.users import users
 from tiffin.services.identity.resources.versions import versions
 
@@ -56,10 +72,14 @@ service = Service(
     dialect=IdentityDialect(),
     resources=(
         versions, tokens, user_tokens, revoked_pki, revocations, auth, auth_projects, auth_domains,
-        domains, projects, project_tags, users, user_projects, groups, members, of_user,
+        domains, projects, project_tags, users, user_passwords, user_projects, groups, members, of_user,
         roles, inferences, *grants, role_assignments,
         application_credentials, access_rules, credentials, ec2_credentials, trusts, trust_roles,
-        regions, services, endpoints, policies, registered_limits, limits,
+        regions, services, endpoints, policies, registered_limits, limits, certificates,
+        endpoint_groups, seen_endpoints, seeing_projects, seen_groups, project_endpoints, project_groups,
+        associations, policy_endpoints, endpoint_policies,
+        ec2_tokens, s3_tokens, consumers, request_tokens, access_token_draws, grants_of_tokens, access_tokens,
+        access_token_roles, oauth2,
         domain_config, identity_providers, federation_protocols, mappings, service_providers,
         federation_projects, federation_domains, federated_login,
     ),

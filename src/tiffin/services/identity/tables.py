@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text, true
+from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, false, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tiffin.core.tables import SECRET, Big, Id, LongText, Name, Table, Time
+from tiffin.core.tables import ENCRYPTED, SECRET, Big, Id, LongText, Name, Table, Time
 
 
 def _owned(table: str, **more: Any) -> Any:
@@ -59,15 +59,25 @@ class User(Table):
     """`generation` counts what kills all tokens of the user: a changed password, a disabled account."""
 
     __tablename__ = "identity_user"
-    __table_args__ = (UniqueConstraint("domain_id", "name"),)
+    __table_args__ = (
+        UniqueConstraint("domain_id", "name"),
+        Index("identity_user_enabled", "enabled", "name"),
+        Index("identity_user_password_expires", "password_expires_at", "id"),
+    )
     id: Mapped[Id] = mapped_column(primary_key=True)
     domain_id: Mapped[Id] = _owned("identity_project")
     name: Mapped[str] = mapped_column(index=True)
     enabled: Mapped[bool]
-    default_project_id: Mapped[Id | None]
+    default_project_id: Mapped[Id | None] = mapped_column(index=True)
     password_hash: Mapped[str | None] = mapped_column(info=SECRET)
     password_changed_at: Mapped[Time | None]
     password_expires_at: Mapped[Time | None]
+    password_self_service: Mapped[bool] = mapped_column(  # the user chose it
+        default=False, server_default=false(), info={"secret": False}
+    )
+    failed_logins: Mapped[int] = mapped_column(default=0, server_default="0")  # wrong passwords since the last right one
+    failed_at: Mapped[Time | None]  # when the last of these came
+    last_active_at: Mapped[Time | None]  # the day's first login by password, where inactivity matters
     options: Mapped[dict[str, Any]] = mapped_column(default=dict)
     extra: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[Time]
@@ -86,8 +96,9 @@ class Group(Table):
 
 class Membership(Table):
     __tablename__ = "identity_membership"
+    __table_args__ = (Index("identity_membership_group", "group_id", "user_id"),)
     user_id: Mapped[Id] = _owned("identity_user", primary_key=True)
-    group_id: Mapped[Id] = _owned("identity_group", primary_key=True, index=True)
+    group_id: Mapped[Id] = _owned("identity_group", primary_key=True)
 
 
 class Role(Table):
@@ -206,7 +217,7 @@ class Credential(Table):
     user_id: Mapped[Id] = _owned("identity_user", index=True)
     project_id: Mapped[Id | None] = _owned("identity_project")
     type: Mapped[Name]
-    blob: Mapped[bytes] = mapped_column(LargeBinary, info=SECRET)
+    blob: Mapped[bytes] = mapped_column(LargeBinary, info=ENCRYPTED)
     extra: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from tiffin.core.quota import Quota
+from tiffin.core.quota import Owners, Quota
 from tiffin.core.service import Service
 from tiffin.services.image.dialect import ImageDialect
 from tiffin.services.image.lifecycles.image import ImageLife
@@ -24,26 +24,30 @@ from tiffin.services.image.uploads import MIB
 IN_USE = ImageRow.status != "deleted"
 
 
-def _count(session: Session, project_id: str) -> int:
-    return session.scalar(select(func.count()).select_from(ImageRow).where(ImageRow.owner == project_id, IN_USE)) or 0
+def _of(owners: Owners) -> Any:
+    return ImageRow.owner.in_([owners] if isinstance(owners, str) else owners)
 
 
-def _uploading(session: Session, project_id: str) -> int:
+def _count(session: Session, project_id: Owners) -> int:
+    return session.scalar(select(func.count()).select_from(ImageRow).where(_of(project_id), IN_USE)) or 0
+
+
+def _uploading(session: Session, project_id: Owners) -> int:
     busy = ImageRow.status.in_(("saving", "uploading", "importing"))
-    return session.scalar(select(func.count()).select_from(ImageRow).where(ImageRow.owner == project_id, busy)) or 0
+    return session.scalar(select(func.count()).select_from(ImageRow).where(_of(project_id), busy)) or 0
 
 
 def _mebibytes(total: Any, session: Session) -> int:
     return -(-int(session.scalar(total) or 0) // MIB)
 
 
-def _size(session: Session, project_id: str) -> int:
-    return _mebibytes(select(func.sum(ImageRow.size)).where(ImageRow.owner == project_id, IN_USE), session)
+def _size(session: Session, project_id: Owners) -> int:
+    return _mebibytes(select(func.sum(ImageRow.size)).where(_of(project_id), IN_USE), session)
 
 
-def _staged(session: Session, project_id: str) -> int:
+def _staged(session: Session, project_id: Owners) -> int:
     staged = select(func.sum(BlobRow.size)).join(ImageRow, ImageRow.id == BlobRow.image_id)
-    return _mebibytes(staged.where(ImageRow.owner == project_id, IN_USE, BlobRow.role == "stage"), session)
+    return _mebibytes(staged.where(_of(project_id), IN_USE, BlobRow.role == "stage"), session)
 
 
 service = Service(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from tiffin.core.quota import Kept
+
 GIB = 1 << 30
 
 
@@ -18,3 +20,5 @@ class Settings(msgspec.Struct, frozen=True):
     """The operator: how many tags an image may have (upstream's `image_tag_quota`)."""
     members: int = 128
     """The operator: with how many projects an image may be shared (upstream's `image_member_quota`)."""
+    quotas: Kept = "own"
+    """The operator: "unified" reads the limits that the identity service keeps (upstream's `use_keystone_limits`)."""

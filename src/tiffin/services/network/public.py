@@ -161,7 +161,7 @@ def create_port(
 
     Raises what the API raises: `OverQuota`, `Conflict` (address in use, none free), `BadRequest`, `NotFound`.
     """
-    w = Work(session, now, request_id, cloud.world)
+    w = Work(session, now, request_id, cloud)
     network = session.get(t.NetworkRow, network_id)
     if network is None:
         raise faults.missing("network", network_id)

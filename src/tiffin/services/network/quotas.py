@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
-from sqlalchemy import bindparam, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, func, select
 
-from tiffin.core.quota import Quota
+from tiffin.core.quota import Quota, Used
 from tiffin.services.network import tables as t
 
 Counted = type[t.Standard] | type[t.RbacRow]
 
 
-def _used(table: Counted) -> Callable[[Session, str], int]:
-    query = select(func.count()).select_from(table).where(table.project_id == bindparam("project_id"))
+def _used(table: Counted) -> Used:
+    def query(owners: Any) -> Select[Any]:
+        return select(func.count()).select_from(table).where(table.project_id.in_(owners))
 
-    def count(session: Session, project_id: str) -> int:
-        return session.scalar(query, {"project_id": project_id}) or 0
-
-    return count
+    return Used(query)
 
 
 _LIMITS: dict[str, tuple[int, Counted]] = {

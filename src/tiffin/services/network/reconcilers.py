@@ -64,5 +64,5 @@ def _a_guests() -> Any:
 
 def _wake(cloud: Cloud, kind: str, id: str) -> None:
     with cloud.database.write() as session:
-        Work(session, cloud.world.clock(), f"req-{cloud.world.new_id()}", cloud.world).realise(kind, id)
+        Work(session, cloud.world.clock(), f"req-{cloud.world.new_id()}", cloud).realise(kind, id)
     log.info("network.woken", kind=kind, id=id)

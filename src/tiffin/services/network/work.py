@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 from sqlalchemy.orm import Session
 
-from tiffin.core import changes, lifecycle, quota
+from tiffin.core import changes, lifecycle
 from tiffin.core.call import Call
+from tiffin.core.cloud import Cloud
 from tiffin.core.world import World
-from tiffin.services.network.quotas import QUOTAS
 
 NETWORK, PORT, ROUTER = "network.network", "network.port", "network.router"
 FLOATING_IP, SECURITY_GROUP = "network.floatingip", "network.security_group"
@@ -20,7 +20,7 @@ class Work(msgspec.Struct, frozen=True):
     db: Session
     now: float
     request_id: str
-    world: World | None = None  # without it nothing new is made
+    cloud: Cloud | None = None  # without it nothing new is made
     actor_id: str | None = None
 
     def new_id(self) -> str:
@@ -28,12 +28,16 @@ class Work(msgspec.Struct, frozen=True):
 
     def made_with(self) -> World:
         """Where new ids and randomness come from."""
-        assert self.world is not None, "this work makes nothing new"
-        return self.world
+        return self._cloud.world
+
+    @property
+    def _cloud(self) -> Cloud:
+        assert self.cloud is not None, "this work makes nothing new"
+        return self.cloud
 
     def reserve(self, name: str, project_id: str, amount: int = 1) -> None:
         """Raises `OverQuota` unless this many more fit into the project."""
-        quota.reserve(self.db, "network", QUOTAS[name], (project_id, project_id), amount)
+        self._cloud.quotas("network").reserve(self.db, name, (project_id, project_id), amount)
 
     def record(self, kind: str, resource: tuple[str, str], project_id: str, **pictures: dict[str, Any] | None) -> None:
         """Append to the change log; `pictures` are `before` and `after`."""
@@ -58,4 +62,4 @@ class Work(msgspec.Struct, frozen=True):
 
 def of(call: Call) -> Work:
     """The work of a request."""
-    return Work(call.db, call.now, call.request_id, call.cloud.world, call.actor.user_id)
+    return Work(call.db, call.now, call.request_id, call.cloud, call.actor.user_id)

@@ -59,8 +59,11 @@ def fits(call: Call, flavor: Any, image: images_.BootImage) -> None:
 def reserve(call: Call, project: str, flavor: Any, counts: tuple[int, int], asked: ServerIn) -> None:
     """Raises `OverQuota` when the project may not have this much."""
     _, most = counts
-    for name, amount in (("instances", most), ("cores", most * flavor.vcpus), ("ram", most * flavor.ram)):
-        call.reserve(name, amount, project_id=project)
+    one_has = {"instances": 1, "cores": flavor.vcpus, "ram": flavor.ram}
+    if call.quotas.unified is not None:
+        one_has["disk"] = flavor.disk + flavor.ephemeral + -(-flavor.swap // 1024)
+    for name, amount in one_has.items():
+        call.reserve(name, most * amount, project_id=project)
     files = asked.personality or []
     for name, amount in (("metadata_items", len(asked.metadata or {})), ("injected_files", len(files))):
         if amount:
@@ -116,8 +119,8 @@ def group_of(call: Call, hints: dict[str, Any]) -> str | None:
     if row is None or row.project_id != call.actor.project_id:
         raise BadRequest(f"Instance group {str(wanted)[:64]} could not be found.")
     members = call.db.scalar(select(func.count()).where(Server.group_id == row.id, Server.deleted_at.is_(None)))
-    limit = call.service.quotas["server_group_members"].default
-    if (members or 0) >= limit:
+    most = call.quotas.room(call.db, "server_group_members", row.project_id)
+    if most is not None and (members or 0) >= most:
         raise OverQuota("Quota exceeded, too many servers in group")
     return row.id
 

@@ -83,7 +83,7 @@ def used(session: Session, user_id: str) -> int:
     return session.scalar(select(func.count()).select_from(KeyPair).where(KeyPair.user_id == user_id)) or 0
 
 
-QUOTA = Quota("key_pairs", 100, used)
+QUOTA = Quota("key_pairs", 100, used, "server_key_pairs", by_project=False, required=False)
 
 
 # --- keys ---------------------------------------------------------------------------------------------------------------

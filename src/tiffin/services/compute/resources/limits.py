@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from tiffin.core.call import Call
-from tiffin.core.quota import limits as limits_of
 from tiffin.core.resource import Resource
 from tiffin.services.compute.resources.flavors import ADMIN
 from tiffin.services.compute.resources.quotas import QUOTAS
@@ -42,7 +41,7 @@ def show(call: Call) -> dict[str, Any]:
     if asked and asked != call.actor.project_id:
         call.enforce(OTHER)
     project = asked or call.actor.project_id or ""
-    most = limits_of(call.db, "compute", QUOTAS, project)
+    most = call.quotas.limits(call.db, project)
     found = {name: most[resource] for name, resource in _MAX.items()}
     if call.version < (2, 57):
         found |= {name: most[resource] for name, resource in _FILES.items()}

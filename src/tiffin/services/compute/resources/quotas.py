@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest
-from tiffin.core.quota import Quota, limits
+from tiffin.core.quota import Quota, Used
 from tiffin.core.resource import Resource
 from tiffin.core.schema import Schema, Version, until
 from tiffin.core.sql import total
@@ -22,13 +21,11 @@ from tiffin.services.compute.resources.words import Boolean, boolean
 from tiffin.services.compute.tables import Server
 
 
-def _used(amount: Any) -> Callable[[Session, str], int]:
-    query = select(amount).where(Server.project_id == bindparam("project_id"), Server.deleted_at.is_(None))
+def _used(amount: Any) -> Used:
+    def query(owners: Any) -> Select[Any]:
+        return select(amount).where(Server.project_id.in_(owners), Server.deleted_at.is_(None))
 
-    def count(session: Session, project_id: str) -> int:
-        return session.scalar(query, {"project_id": project_id}) or 0
-
-    return count
+    return Used(query)
 
 
 def _nothing(session: Session, owner: str) -> int:
@@ -36,23 +33,32 @@ def _nothing(session: Session, owner: str) -> int:
     return 0
 
 
+def _registered(name: str, default: int, unified: str) -> Quota:
+    """What bounds one request. Unified limits are registered for it, and no project has its own, as upstream."""
+    return Quota(name, default, _nothing, unified, by_project=False, required=False)
+
+
 _ALL = (
-    Quota("instances", 10, _used(func.count())),
-    Quota("cores", 20, _used(total(Server.vcpus))),
-    Quota("ram", 51200, _used(total(Server.memory_mb))),
-    Quota("metadata_items", 128, _nothing),
-    Quota("injected_files", 5, _nothing),
-    Quota("injected_file_content_bytes", 10240, _nothing),
-    Quota("injected_file_path_bytes", 255, _nothing),
+    Quota("instances", 10, _used(func.count()), "servers"),  # all that upstream requires to be registered
+    Quota("cores", 20, _used(total(Server.vcpus)), "class:VCPU", required=False),
+    Quota("ram", 51200, _used(total(Server.memory_mb)), "class:MEMORY_MB", required=False),
+    _registered("metadata_items", 128, "server_metadata_items"),
+    _registered("injected_files", 5, "server_injected_files"),
+    _registered("injected_file_content_bytes", 10240, "server_injected_file_content_bytes"),
+    _registered("injected_file_path_bytes", 255, "server_injected_file_path_bytes"),
     keypairs.QUOTA,
     server_groups.QUOTA,
-    Quota("server_group_members", 10, _nothing),
-    Quota("fixed_ips", -1, _nothing),
-    Quota("floating_ips", -1, _nothing),
-    Quota("security_groups", -1, _nothing),
-    Quota("security_group_rules", -1, _nothing),
+    _registered("server_group_members", 10, "server_group_members"),
+    _registered("fixed_ips", -1, "fixed_ips"),
+    _registered("floating_ips", -1, "floating_ips"),
+    _registered("security_groups", -1, "security_groups"),
+    _registered("security_group_rules", -1, "security_group_rules"),
 )
 QUOTAS = {quota.name: quota for quota in _ALL}
+
+_DISK_GB = total(Server.root_gb + Server.ephemeral_gb + (Server.swap_mb + 1023) // 1024)
+DISK = Quota("disk", -1, _used(_DISK_GB), "class:DISK_GB", required=False)
+"""Among unified limits only: compute's own quota API has no word for it."""
 
 NETWORK = frozenset({"fixed_ips", "floating_ips", "security_groups", "security_group_rules"})
 """Gone from 2.36 on (2.50 from classes): the network service has its own."""
@@ -112,7 +118,7 @@ def whose(call: Call, id: str, **_: Any) -> dict[str, Any]:
 
 
 def _limits(call: Call, id: str) -> dict[str, int]:
-    found = limits(call.db, "compute", QUOTAS, id)
+    found = call.quotas.limits(call.db, id)
     return {name: found[name] for name in shown(call.version)}
 
 
@@ -132,12 +138,15 @@ def detail(call: Call, id: str) -> dict[str, Any]:
 
 @sets.operation("GET", "/{id}/defaults", policy=("os_compute_api:os-quota-sets:defaults", "@"), about=whose)
 def defaults(call: Call, id: str) -> dict[str, Any]:
-    return {"quota_set": {"id": id, **{name: QUOTAS[name].default for name in shown(call.version)}}}
+    found = call.quotas.defaults(call.db)
+    return {"quota_set": {"id": id, **{name: found[name] for name in shown(call.version)}}}
 
 
 @sets.operation("PUT", "/{id}", policy=("os_compute_api:os-quota-sets:update", ADMIN), body=Change, about=whose)
 def update(call: Call, id: str, body: Change) -> dict[str, Any]:
     before = _limits(call, id)
+    if call.quotas.unified is not None:  # those are set in the identity service only; upstream answers so
+        return {"quota_set": before}
     force = body.force is not UNSET and boolean(body.force)
     for name in shown(call.version):
         asked = getattr(body, name)
@@ -169,5 +178,5 @@ def revert(call: Call, id: str) -> None:
 
 @classes.operation("GET", "/{id}", policy=("os_compute_api:os-quota-class-sets:show", ADMIN))
 def show_class(call: Call, id: str) -> dict[str, Any]:
-    names = shown(call.version, classes=True)
-    return {"quota_class_set": {"id": id, **{name: QUOTAS[name].default for name in names}}}
+    found = call.quotas.defaults(call.db)
+    return {"quota_class_set": {"id": id, **{name: found[name] for name in shown(call.version, classes=True)}}}

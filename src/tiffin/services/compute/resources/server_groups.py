@@ -75,7 +75,7 @@ def used(session: Session, project_id: str) -> int:
     )
 
 
-QUOTA = Quota("server_groups", 10, used)
+QUOTA = Quota("server_groups", 10, used, by_project=False, required=False)
 
 
 def _looking() -> Any:

@@ -48,11 +48,12 @@ def about(call: Call, user_id: str, **_: Any) -> Target:
 
 
 def have_access_rule(call: Call, user_id: str, body: AccessRuleIn) -> AccessRule:
-    """The user's rule that is named by its id, or that says this; made when there is none. Raises `BadRequest`."""
+    """The user's rule that is named by its id, or that says this; made when there is none. Raises `NotFound` for an id that
+    is none of the user's, and `BadRequest` when something is missing."""
     if body.id is not None:
         row = call.db.get(AccessRule, body.id)
         if row is None or row.user_id != user_id:
-            raise BadRequest(f"Could not find Access Rule: {body.id}.")
+            raise targets.missing("Access Rule", body.id)
         return row
     if body.service is None or body.path is None or body.method is None:
         raise BadRequest(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 from typing import Annotated, Any
 
-from msgspec import Meta
-from sqlalchemy import Select, select
+from msgspec import UNSET, Meta, UnsetType
+from sqlalchemy import Select, func, select
 
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, Conflict, Forbidden, NotFound
@@ -14,14 +14,14 @@ from tiffin.core.policy import Target
 from tiffin.core.resource import Answer, Page, Resource
 from tiffin.core.schema import Schema
 from tiffin.core.sql import children
-from tiffin.services.identity import targets
+from tiffin.services.identity import lending, targets
 from tiffin.services.identity.authentication import Identity
-from tiffin.services.identity.authorization import RoleName, project_roles, touch
+from tiffin.services.identity.authorization import project_roles, touch
 from tiffin.services.identity.filters import listing, narrow
 from tiffin.services.identity.passwords import hash_random
 from tiffin.services.identity.resources.access_rules import AccessRuleIn, have_access_rule
 from tiffin.services.identity.rules import new_id, parse_time, time
-from tiffin.services.identity.schemas import IdText, LongString, NameText, Password
+from tiffin.services.identity.schemas import AnyText, IdText, LongString, NameText, Password
 from tiffin.services.identity.tables import (
     AccessRule,
     ApplicationCredential,
@@ -41,14 +41,18 @@ class RoleRef(Schema):
 
 
 class ApplicationCredentialIn(Schema, kw_only=True):
-    _unknown_ = "ignore"
+    """`id`, `project_id` and `system` may be said, and mean nothing: they come from the token."""
+
     name: NameText
     secret: Password | None = None
     description: LongString | None = None
     expires_at: Annotated[str, Meta(max_length=64)] | None = None
-    roles: Annotated[list[RoleRef], Meta(max_length=256)] | None = None
+    roles: Annotated[list[RoleRef], Meta(max_length=256)] | UnsetType = UNSET
     unrestricted: bool | None = None
-    access_rules: Annotated[list[AccessRuleIn], Meta(max_length=256)] | None = None
+    access_rules: Annotated[list[AccessRuleIn], Meta(max_length=256)] | UnsetType = UNSET
+    id: AnyText | UnsetType = UNSET
+    project_id: AnyText | UnsetType = UNSET
+    system: AnyText | UnsetType | None = UNSET
 
 
 _roles = (
@@ -99,19 +103,16 @@ def about(call: Call, user_id: str, **_: Any) -> Target:
     return targets.of_path(call, user_id=user_id)
 
 
-def refuse_restricted(call: Call) -> None:
-    """Raises `Forbidden` when the token comes from an application credential that may not make or remove others."""
-    credential = call.actor.token.get("application_credential")
-    if credential and credential["restricted"]:
-        raise Forbidden(
-            "This application credential is restricted: it may not manage application credentials or trusts."
-        )
+def _about_one(call: Call, user_id: str, id: str) -> Target:
+    """Whose it is, whoever the path says: nobody reaches another's by their own name in the path."""
+    row = call.db.get(ApplicationCredential, id)
+    target = targets.of_path(call, user_id=row.user_id if row is not None else user_id)
+    target.row["application_credential"] = row
+    return target
 
 
-def _read(call: Call, user_id: str, id: str) -> Any:
-    row = call.db.execute(
-        _everything.where(ApplicationCredential.id == id, ApplicationCredential.user_id == user_id)
-    ).first()
+def _read(call: Call, id: str) -> Any:
+    row = call.db.execute(_everything.where(ApplicationCredential.id == id)).first()
     if row is None:
         raise NotFound(f"Could not find Application Credential: {id[:64]}.")
     return row
@@ -133,16 +134,15 @@ def _secret(call: Call, body: ApplicationCredentialIn, **_: Any) -> tuple[str, s
     about=about, prepare=_secret,
 )  # fmt: skip
 def create(call: Call, user_id: str, body: ApplicationCredentialIn) -> Answer:
-    refuse_restricted(call)
+    lending.refuse_lent_otherwise(call)
+    lending.refuse_restricted(call)
     project_id = call.actor.project_id
     if project_id is None:
         raise BadRequest("An application credential is for a project: the token must be scoped to one.")
     expires_at = parse_time(body.expires_at, "expires_at") if body.expires_at else None
     if expires_at is not None and expires_at <= call.now:
         raise BadRequest("Invalid input for field/attribute expires_at: it is in the past.")
-    mine = select(ApplicationCredential.id).where(ApplicationCredential.user_id == user_id)
-    if call.db.scalar(mine.where(ApplicationCredential.name == body.name)):
-        raise Conflict(f"Duplicate entry found with name {body.name} for user {user_id}.")
+    _refuse_more(call, user_id, body.name)
     secret, kept = call.prepared
     row = ApplicationCredential(
         id=new_id(call.cloud.world), user_id=user_id, project_id=project_id, name=body.name,
@@ -150,45 +150,57 @@ def create(call: Call, user_id: str, body: ApplicationCredentialIn) -> Answer:
     )  # fmt: skip
     call.db.add(row)
     call.db.flush()
-    _lend(call, row, body)
-    call.record("create", ("identity.application_credential", row.id))
-    return Answer({"application_credential": {**view(call, _read(call, user_id, row.id)), "secret": secret}}, 201)
-
-
-def _lend(call: Call, row: ApplicationCredential, body: ApplicationCredentialIn) -> None:
-    for role_id in _role_ids(call, row.project_id, body):
+    for role_id in _role_ids(call, project_id, body):
         call.db.add(ApplicationCredentialRole(application_credential_id=row.id, role_id=role_id))
-    given = {rule.id for rule in access_rules_of(call)}
-    rules = [have_access_rule(call, row.user_id, rule) for rule in body.access_rules or []]
-    if given and (not rules or not {r.id for r in rules} <= given):
-        raise Forbidden("An application credential made with one that has access rules must keep to these.")
-    for rule_id in {rule.id for rule in rules}:
+    for rule_id in _rule_ids(call, user_id, body):
         call.db.add(ApplicationCredentialAccessRule(application_credential_id=row.id, access_rule_id=rule_id))
     call.db.flush()
+    call.record("create", ("identity.application_credential", row.id))
+    return Answer({"application_credential": {**view(call, _read(call, row.id)), "secret": secret}}, 201)
 
 
-def access_rules_of(call: Call) -> list[AccessRule]:
-    """The rules that the acting token itself is bound to."""
-    bound = call.actor.token.get("access_rules") or []
-    return [call.db.get_one(AccessRule, rule["id"]) for rule in bound]
+def _refuse_more(call: Call, user_id: str, name: str) -> None:
+    """Raises `Forbidden` beyond the limit, and `Conflict` for a name that another one of the user has."""
+    mine = select(func.count()).where(ApplicationCredential.user_id == user_id)
+    most = call.part(Identity).settings.credentials.application_limit
+    if most >= 0 and call.db.scalars(mine).one() >= most:
+        raise Forbidden(f"Unable to create additional application credentials, maximum of {most} already exceeded for user.")
+    if call.db.scalar(mine.where(ApplicationCredential.name == name)):
+        raise Conflict(
+            "Conflict occurred attempting to store application_credential - "
+            f"Duplicate entry found with name {name} for user {user_id}."
+        )
+
+
+def _rule_ids(call: Call, user_id: str, body: ApplicationCredentialIn) -> set[str]:
+    """The rules that it is bound to. What binds the token that makes it must bind it too."""
+    rules = {have_access_rule(call, user_id, rule).id for rule in body.access_rules or ()}
+    given = {rule["id"] for rule in call.actor.token.get("access_rules") or ()}
+    if given and (not rules or not rules <= given):
+        raise Forbidden("An application credential made with one that has access rules must keep to these.")
+    return rules
 
 
 def _role_ids(call: Call, project_id: str, body: ApplicationCredentialIn) -> list[str]:
-    """The roles that are lent: those that the token has, or the named ones among them."""
-    mine = {RoleName(name, id) for name, id in call.db.execute(
-        select(Role.name, Role.id).where(Role.id.in_(call.actor.role_ids)))}  # fmt: skip
-    mine &= set(project_roles(call.db, call.actor.user_id, call.db.get_one(Project, project_id)))
-    if not body.roles:
-        return [role.id for role in mine]
-    wanted: list[str] = []
-    for ref in body.roles:
-        match = [r.id for r in mine if (ref.id or r.id) == r.id and (ref.name or r.name) == r.name]
-        if (ref.id is None) == (ref.name is None) or len(match) != 1:
-            raise BadRequest(
-                f"Invalid application credential: {ref.id or ref.name} is no role of yours on this project."
-            )
-        wanted.append(match[0])
+    """The roles that are lent: those that the token has, or the named ones among them. Raises `BadRequest` for one that the
+    user has not, or the token has not, and `NotFound` for a name that no role has."""
+    owned = {role.id for role in project_roles(call.db, call.actor.user_id, call.db.get_one(Project, project_id))}
+    mine = owned & call.actor.role_ids
+    wanted = [_role_id(call, ref, mine) for ref in body.roles or ()] or sorted(mine)
+    if not mine.issuperset(wanted):
+        raise BadRequest("Invalid application credential: Cannot create an application credential with unassigned role")
     return list(dict.fromkeys(wanted))
+
+
+def _role_id(call: Call, ref: RoleRef, mine: set[str]) -> str:
+    if (ref.id is None) == (ref.name is None):
+        raise BadRequest("Invalid input for field/attribute roles: each needs an id or a name.")
+    if ref.id is not None:
+        return ref.id
+    named = set(call.db.scalars(select(Role.id).where(Role.name == ref.name)))
+    if not named:
+        raise targets.missing("role", str(ref.name))
+    return next(iter(named & mine or named))
 
 
 # --- read, delete ------------------------------------------------------------------------------------------------------
@@ -196,25 +208,30 @@ def _role_ids(call: Call, project_id: str, body: ApplicationCredentialIn) -> lis
 
 @application_credentials.operation("GET", policy=("identity:list_application_credentials", READ), about=about)
 def index(call: Call, user_id: str) -> Page:
+    lending.refuse_lent_otherwise(call)
     targets.needed(call, "user", user_id)
     statement = _everything.where(ApplicationCredential.user_id == user_id)
     statement = narrow(call, statement, {"name": ApplicationCredential.name})
     return listing(call, statement, ApplicationCredential.id, sort=ApplicationCredential.name)
 
 
-@application_credentials.operation("GET", "/{id}", policy=("identity:get_application_credential", READ), about=about)
+@application_credentials.operation(
+    "GET", "/{id}", policy=("identity:get_application_credential", READ), about=_about_one
+)
 def show(call: Call, user_id: str, id: str) -> Any:
-    return _read(call, user_id, id)
+    lending.refuse_lent_otherwise(call)
+    return _read(call, id)
 
 
 @application_credentials.operation(
-    "DELETE", "/{id}", policy=("identity:delete_application_credential", "rule:admin_or_owner"), about=about,
+    "DELETE", "/{id}", policy=("identity:delete_application_credential", "rule:admin_or_owner"), about=_about_one,
     event="delete",
 )  # fmt: skip
 def delete(call: Call, user_id: str, id: str) -> None:
-    refuse_restricted(call)
-    row = call.db.get(ApplicationCredential, id)
-    if row is None or row.user_id != user_id:
+    lending.refuse_lent_otherwise(call)
+    lending.refuse_restricted(call)
+    row = call.subject.row["application_credential"]
+    if row is None:
         raise NotFound(f"Could not find Application Credential: {id[:64]}.")
     call.db.delete(row)
     touch(call.db)

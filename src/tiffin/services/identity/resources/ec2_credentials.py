@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import msgspec
 from sqlalchemy import select
 
 from tiffin.core.call import Call
-from tiffin.core.errors import NotFound
+from tiffin.core.errors import NotFound, Unauthorized
 from tiffin.core.policy import Target
 from tiffin.core.resource import Answer, Page, Resource
 from tiffin.core.schema import Schema
-from tiffin.services.identity import targets
-from tiffin.services.identity.authorization import project_roles
-from tiffin.services.identity.resources.credentials import refuse_more
+from tiffin.services.identity import lending, targets
+from tiffin.services.identity.resources.credentials import EC2, ec2_id, refuse_more
+from tiffin.services.identity.rules import new_id
 from tiffin.services.identity.schemas import IdText
-from tiffin.services.identity.tables import Credential, Project, User
+from tiffin.services.identity.tables import Credential, Project
 
-TYPE = "ec2"
 OWN = "user_id:%(target.credential.user_id)s"
 READ = f"(rule:admin_required) or (role:reader and system_scope:all) or {OWN}"
 LIST = "(rule:admin_required) or (role:reader and system_scope:all) or rule:owner"
@@ -53,17 +51,20 @@ def _about_user(call: Call, user_id: str, **_: Any) -> Target:
 
 
 def _about_key(call: Call, user_id: str, access: str) -> Target:
-    row = call.db.get(Credential, hashlib.sha256(access.encode()).hexdigest())
-    if row is None or row.type != TYPE:
-        # a missing one of one's own is missing; one of another user's is not to be known
+    """What does not exist is 404 for whoever it is said to belong to; one of another user is not to be known."""
+    row = call.db.get(Credential, ec2_id(access))
+    if row is None:
         return Target(None, **{"target.credential.user_id": user_id})
     return Target(row, **targets.words("credential", row))
 
 
 def _found(call: Call, user_id: str, access: str) -> Credential:
+    lending.refuse_lent(call, "EC2 credentials")
     row = call.subject.row
     if not isinstance(row, Credential) or row.user_id != user_id:
         raise NotFound(f"Could not find credential: {access[:64]}.")
+    if row.type != EC2:
+        raise Unauthorized("EC2 access key not found.")
     return row
 
 
@@ -71,14 +72,15 @@ def _found(call: Call, user_id: str, access: str) -> Credential:
     "POST", policy=("identity:ec2_create_credential", WRITE), body=Ec2CredentialIn, root="", about=_about_user
 )
 def create(call: Call, user_id: str, body: Ec2CredentialIn) -> Answer:
-    user: User = targets.needed(call, "user", user_id)
+    lending.refuse_lent(call, "EC2 credentials")
+    targets.needed(call, "user", user_id)
     project = call.db.get(Project, body.tenant_id)
-    if project is None or not project_roles(call.db, user.id, project):
+    if project is None:
         raise targets.missing("project", body.tenant_id)
     refuse_more(call, user_id)
-    keys = {"access": call.cloud.world.hex(16), "secret": call.cloud.world.hex(16), "trust_id": None}
+    keys = {"access": new_id(call.cloud.world), "secret": call.cloud.world.hex(16), "trust_id": None}
     row = Credential(
-        id=hashlib.sha256(str(keys["access"]).encode()).hexdigest(), user_id=user_id, project_id=project.id, type=TYPE,
+        id=ec2_id(str(keys["access"])), user_id=user_id, project_id=project.id, type=EC2,
         blob=call.cloud.secrets.encrypt(msgspec.json.encode(keys)), extra={},
     )  # fmt: skip
     call.db.add(row)
@@ -89,10 +91,11 @@ def create(call: Call, user_id: str, body: Ec2CredentialIn) -> Answer:
 
 @ec2_credentials.operation("GET", policy=("identity:ec2_list_credentials", LIST), about=_about_user)
 def index(call: Call, user_id: str) -> Page:
+    lending.refuse_lent(call, "EC2 credentials")
     targets.needed(call, "user", user_id)
     rows = call.db.execute(
         select(*Credential.__table__.columns)
-        .where(Credential.user_id == user_id, Credential.type == TYPE)
+        .where(Credential.user_id == user_id, Credential.type == EC2)
         .order_by(Credential.id)
     )
     return Page(list(rows))

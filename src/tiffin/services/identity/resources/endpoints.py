@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 from sqlalchemy import select
 
 from tiffin.core.call import Call
@@ -13,34 +13,35 @@ from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Keeping
 from tiffin.services.identity import targets
 from tiffin.services.identity.authorization import touch
+from tiffin.services.identity.bodies import refuse_nothing
+from tiffin.services.identity.catalog_words import ADMIN, INTERFACES, READ, Interface, RegionId, Url
 from tiffin.services.identity.filters import listing, narrow
+from tiffin.services.identity.resources.regions import ensure_region
 from tiffin.services.identity.rules import bad_substitution, new_id
-from tiffin.services.identity.schemas import IdText, truth
+from tiffin.services.identity.schemas import AnyText, LongString
 from tiffin.services.identity.tables import CatalogService, Endpoint, Region
-
-ADMIN = "rule:admin_required"
-READ = "rule:admin_required or (role:reader and system_scope:all)"
-RegionId = Annotated[str, Meta(min_length=1, max_length=255)]
-Url = Annotated[str, Meta(min_length=1, max_length=2048, pattern="^[a-zA-Z0-9+.-]+:.+")]
-Interface = Literal["admin", "internal", "public"]
 
 
 class EndpointIn(Keeping, kw_only=True):
-    service_id: IdText
+    service_id: AnyText
     interface: Interface
     url: Url
     region: RegionId | UnsetType | None = UNSET
     region_id: RegionId | UnsetType | None = UNSET
-    enabled: bool | UnsetType = UNSET
+    enabled: bool = True
+    name: AnyText | UnsetType = UNSET
+    description: LongString | UnsetType | None = UNSET
 
 
 class EndpointUpdate(Keeping):
-    service_id: IdText | UnsetType = UNSET
+    service_id: AnyText | UnsetType = UNSET
     interface: Interface | UnsetType = UNSET
     url: Url | UnsetType = UNSET
     region: RegionId | UnsetType | None = UNSET
     region_id: RegionId | UnsetType | None = UNSET
     enabled: bool | UnsetType = UNSET
+    name: AnyText | UnsetType = UNSET
+    description: LongString | UnsetType | None = UNSET
 
 
 def endpoint_view(call: Call, row: Any) -> dict[str, Any]:
@@ -67,18 +68,22 @@ def _check_url(url: str) -> None:
         raise BadRequest(f"Invalid input for field/attribute url: {word} cannot be substituted.")
 
 
-def _region(call: Call, body: EndpointIn | EndpointUpdate) -> str | None:
+def _region(call: Call, body: EndpointIn | EndpointUpdate, known: str | None) -> str | None:
     """The region of an endpoint: `region_id` must exist, a `region` is made when it does not."""
     if isinstance(body.region_id, str):
         if call.db.get(Region, body.region_id) is None:
             raise BadRequest(f"Could not find region: {body.region_id}.")
         return body.region_id
     if isinstance(body.region, str):
-        if call.db.get(Region, body.region) is None:
-            call.db.add(Region(id=body.region, description="", parent_region_id=None, extra={}))
-            call.db.flush()
+        ensure_region(call, body.region)
         return body.region
-    return None
+    return known if body.region_id is UNSET else None
+
+
+def _extra(body: EndpointIn | EndpointUpdate) -> dict[str, Any]:
+    """What upstream stores without looking at it, a name and a description too."""
+    told = {"name": body.name, "description": body.description}
+    return body.extra | {word: value for word, value in told.items() if value is not UNSET}
 
 
 def _check_service(call: Call, id: str) -> None:
@@ -91,8 +96,8 @@ def create_endpoint(call: Call, body: EndpointIn) -> Endpoint:
     _check_url(body.url)
     _check_service(call, body.service_id)
     row = Endpoint(
-        id=new_id(call.cloud.world), service_id=body.service_id, region_id=_region(call, body), url=body.url,
-        interface=body.interface, enabled=truth(body.enabled, True), extra=targets.clean(body.extra),
+        id=new_id(call.cloud.world), service_id=body.service_id, region_id=_region(call, body, None),
+        url=body.url, interface=body.interface, enabled=body.enabled, extra=targets.clean(_extra(body)),
     )  # fmt: skip
     call.db.add(row)
     touch(call.db)
@@ -101,12 +106,12 @@ def create_endpoint(call: Call, body: EndpointIn) -> Endpoint:
 
 @endpoints.operation("GET", policy=("identity:list_endpoints", READ))
 def list_endpoints(call: Call) -> Page:
+    if call.param("interface", "public") not in INTERFACES:
+        raise BadRequest(f"Invalid input for query parameter interface: one of {', '.join(INTERFACES)} is expected.")
     known = {
         "interface": Endpoint.interface,
         "service_id": Endpoint.service_id,
         "region_id": Endpoint.region_id,
-        "region": Endpoint.region_id,
-        "enabled": Endpoint.enabled,
     }
     return listing(call, narrow(call, select(*Endpoint.__table__.columns), known), Endpoint.id)
 
@@ -119,6 +124,7 @@ def show_endpoint(call: Call, id: str) -> Endpoint:
 @endpoints.operation("PATCH", "/{id}", policy=("identity:update_endpoint", ADMIN), body=EndpointUpdate,
                      about=about_endpoint, event="update")  # fmt: skip
 def update_endpoint(call: Call, id: str, body: EndpointUpdate) -> Endpoint:
+    refuse_nothing(body, "endpoint")
     row = targets.found(call, "endpoint", Endpoint, id)
     if body.url is not UNSET:
         _check_url(body.url)
@@ -128,10 +134,9 @@ def update_endpoint(call: Call, id: str, body: EndpointUpdate) -> Endpoint:
         row.service_id = body.service_id
     if body.interface is not UNSET:
         row.interface = body.interface
-    if body.region is not UNSET or body.region_id is not UNSET:
-        row.region_id = _region(call, body)
-    row.enabled = truth(body.enabled, row.enabled)
-    targets.keep_extra(row, body.extra, "endpoint")
+    row.region_id = _region(call, body, row.region_id)
+    row.enabled = row.enabled if body.enabled is UNSET else body.enabled
+    targets.keep_extra(row, _extra(body), "endpoint")
     touch(call.db)
     return row
 

@@ -14,8 +14,9 @@ from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Keeping
 from tiffin.services.identity import targets
 from tiffin.services.identity.authorization import touch
+from tiffin.services.identity.bodies import refuse_nothing
 from tiffin.services.identity.filters import listing, narrow
-from tiffin.services.identity.resources.users import columns as user_columns
+from tiffin.services.identity.resources.users import SHOWN, list_users
 from tiffin.services.identity.resources.users import view as user_view
 from tiffin.services.identity.rules import new_id
 from tiffin.services.identity.schemas import IdText, LongString, NameText
@@ -38,12 +39,14 @@ OF_USER = (
 
 
 class GroupIn(Keeping, kw_only=True):
+    _beside_ = "refuse"
     name: NameText
     description: LongString | UnsetType | None = UNSET
     domain_id: IdText | UnsetType = UNSET
 
 
 class GroupUpdate(Keeping):
+    _beside_ = "refuse"
     name: NameText | UnsetType = UNSET
     description: LongString | UnsetType | None = UNSET
     domain_id: IdText | UnsetType = UNSET
@@ -79,12 +82,12 @@ def _refuse_twin(call: Call, domain_id: str, name: str) -> None:
 
 @groups.operation("POST", policy=("identity:create_group", WRITE), body=GroupIn, about=_about_new, event="create")
 def create(call: Call, body: GroupIn) -> Group:
-    domain_id = _home(call, body)
+    domain_id, name = _home(call, body), body.name.strip()
     if targets.find_domain(call.db, domain_id) is None:
         raise targets.missing("domain", domain_id)
-    _refuse_twin(call, domain_id, body.name)
+    _refuse_twin(call, domain_id, name)
     row = Group(
-        id=new_id(call.cloud.world), domain_id=domain_id, name=body.name, description=body.description or "",
+        id=new_id(call.cloud.world), domain_id=domain_id, name=name, description=body.description or "",
         extra=targets.clean(body.extra),
     )  # fmt: skip
     call.db.add(row)
@@ -101,7 +104,9 @@ def index(call: Call) -> Page:
     if call.actor.domain_id:
         statement = statement.where(Group.domain_id == call.actor.domain_id)
     known = {"name": Group.name, "domain_id": Group.domain_id}
-    return listing(call, narrow(call, statement, known), Group.id, sort=Group.name)
+    return listing(
+        call, narrow(call, statement, known), Group.id, sort=Group.name, sortable={"id": Group.id, "name": Group.name}
+    )
 
 
 @groups.operation("GET", "/{id}", policy=("identity:get_group", READ), about=about)
@@ -114,11 +119,13 @@ def show(call: Call, id: str) -> Group:
 )
 def update(call: Call, id: str, body: GroupUpdate) -> Group:
     row = targets.found(call, "group", Group, id)
+    refuse_nothing(body, "group")
+    name = row.name if body.name is UNSET else body.name.strip()
     if body.domain_id is not UNSET and body.domain_id != row.domain_id:
         raise BadRequest("Cannot change Domain ID.")
-    if body.name is not UNSET and body.name != row.name:
-        _refuse_twin(call, row.domain_id, body.name)
-        row.name = body.name
+    if name != row.name:
+        _refuse_twin(call, row.domain_id, name)
+        row.name = name
     if body.description is not UNSET:
         row.description = body.description or ""
     targets.keep_extra(row, body.extra, "group")
@@ -180,12 +187,15 @@ members = Resource("user", "users", "/v3/groups/{id}/users", user_view)
 @members.operation("GET", policy=("identity:list_users_in_group", READ), about=about)
 def list_members(call: Call, id: str) -> Page:
     targets.found(call, "group", Group, id)
-    statement = select(*user_columns()).where(User.id.in_(select(Membership.user_id).where(Membership.group_id == id)))
-    known = {"name": User.name, "enabled": User.enabled, "domain_id": User.domain_id}
-    return listing(call, narrow(call, statement, known), User.id, sort=User.name)
+    statement = select(*SHOWN).join(Membership, Membership.user_id == User.id).where(Membership.group_id == id)
+    return list_users(call, statement, Membership.user_id)
 
 
-of_user = Resource("group", "groups", "/v3/users/{user_id}/groups", view)
+def membership_view(call: Call, row: Any) -> dict[str, Any]:
+    return {**view(call, row), "membership_expires_at": None}
+
+
+of_user = Resource("group", "groups", "/v3/users/{user_id}/groups", membership_view)
 
 
 def about_user(call: Call, user_id: str) -> Target:
@@ -198,4 +208,6 @@ def list_of_user(call: Call, user_id: str) -> Page:
     statement = select(*Group.__table__.columns).where(
         Group.id.in_(select(Membership.group_id).where(Membership.user_id == user_id))
     )
+    if call.actor.domain_id:
+        statement = statement.where(Group.domain_id == call.actor.domain_id)
     return listing(call, narrow(call, statement, {"name": Group.name}), Group.id, sort=Group.name)

@@ -1,28 +1,28 @@
-"""Limits: what one project or domain may have instead of the registered default (the flat model)."""
+"""Limits: what one project or domain may have instead of the registered default."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, case, or_, select
 
+from tiffin.core import changes
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, Conflict, Forbidden
 from tiffin.core.policy import Target
 from tiffin.core.resource import Answer, Page, Resource
 from tiffin.core.schema import Schema
 from tiffin.services.identity import targets
+from tiffin.services.identity.authentication import Identity
+from tiffin.services.identity.catalog_words import ADMIN, RegionId
 from tiffin.services.identity.filters import listing, narrow
-from tiffin.services.identity.resources.registered_limits import ADMIN, MOST, Amount, ServiceId, find
+from tiffin.services.identity.resources.registered_limits import MOST, Amount, ServiceId, check_places, find
 from tiffin.services.identity.rules import new_id
-from tiffin.services.identity.schemas import IdText, LongString, NameText
+from tiffin.services.identity.schemas import AnyText, IdText, NameText
 from tiffin.services.identity.tables import Limit, Project, RegisteredLimit
+from tiffin.services.identity.unified_limits import MODELS, STRICT, breaks_tree
 
-MODEL = {
-    "name": "flat",
-    "description": "Limit enforcement and validation does not take project hierarchy into consideration.",
-}
 GET = (
     "rule:admin_required or (role:reader and system_scope:all) or (domain_id:%(target.limit.domain.id)s or "
     "domain_id:%(target.limit.project.domain_id)s) or (project_id:%(target.limit.project_id)s and not "
@@ -34,10 +34,10 @@ class LimitIn(Schema, kw_only=True):
     service_id: ServiceId
     resource_name: NameText
     resource_limit: Amount
-    project_id: IdText | None = None
-    domain_id: IdText | None = None
-    region_id: NameText | None = None
-    description: LongString | None = None
+    project_id: IdText | UnsetType | None = UNSET
+    domain_id: IdText | UnsetType | None = UNSET
+    region_id: RegionId | None = None
+    description: AnyText | None = None
 
 
 class LimitsIn(Schema, kw_only=True):
@@ -46,7 +46,7 @@ class LimitsIn(Schema, kw_only=True):
 
 class LimitUpdate(Schema):
     resource_limit: Amount | UnsetType = UNSET
-    description: LongString | UnsetType | None = UNSET
+    description: AnyText | UnsetType | None = UNSET
 
 
 def _everything() -> Select[Any]:
@@ -102,61 +102,73 @@ def _found(call: Call, id: str) -> Limit:
 
 @limits.operation("POST", policy=("identity:create_limits", ADMIN), body=LimitsIn, root="")
 def create(call: Call, body: LimitsIn) -> Answer:
-    made: list[dict[str, Any]] = []
-    for wanted in body.limits:
-        registered = find(call, wanted.service_id, wanted.region_id, wanted.resource_name)
-        if registered is None:
-            raise Forbidden(
-                f"Unable to create a limit that has no corresponding registered limit: {wanted.resource_name}."
-            )
-        owner = _owner(call, wanted)
-        if call.db.scalar(
-            select(Limit.id).where(Limit.registered_limit_id == registered.id, Limit.owner_id == owner.id)
-        ):
-            raise Conflict(f"Duplicate entry: {owner.id} has a limit of {wanted.resource_name} already.")
-        row = Limit(
-            id=new_id(call.cloud.world), registered_limit_id=registered.id, owner_id=owner.id,
-            resource_limit=wanted.resource_limit, description=wanted.description,
-        )  # fmt: skip
-        call.db.add(row)
-        call.db.flush()
-        call.record("create", ("identity.limit", row.id))
-        made.append(view(call, _read(call, row.id)))
-    links = {"self": f"{call.base_url}/v3/limits", "next": None, "previous": None}
-    return Answer({"limits": made, "links": links}, 201)
+    """All of them, or none."""
+    owners = [_owner(call, wanted) for wanted in body.limits]
+    rows = [_make(call, wanted, owner) for wanted, owner in zip(body.limits, owners, strict=True)]
+    for row in rows:  # the tree as it would be, with all of them
+        _check_tree(call, row)
+        call.record("create", ("identity.limit", row.id), after=changes.picture(row))
+    return Answer({"limits": [view(call, _read(call, row.id)) for row in rows]}, 201)
+
+
+def _make(call: Call, wanted: LimitIn, owner: Project) -> Limit:
+    check_places(call, wanted.service_id, wanted.region_id)
+    registered = find(call, wanted.service_id, wanted.region_id, wanted.resource_name)
+    if registered is None:
+        raise Forbidden("Unable to create a limit that has no corresponding registered limit.")
+    if call.db.scalar(select(Limit.id).where(Limit.registered_limit_id == registered.id, Limit.owner_id == owner.id)):
+        raise Conflict(
+            f"Conflict occurred attempting to store limit - Duplicate entry: {owner.id} has one of {wanted.resource_name}."
+        )
+    row = Limit(
+        id=new_id(call.cloud.world), registered_limit_id=registered.id, owner_id=owner.id,
+        resource_limit=wanted.resource_limit, description=wanted.description,
+    )  # fmt: skip
+    call.db.add(row)
+    call.db.flush()
+    return row
+
+
+def _check_tree(call: Call, row: Limit) -> None:
+    """Raises `Forbidden` for a limit that does not fit to those above and below it, in a model that looks at them."""
+    if call.part(Identity).settings.shares.enforcement_model == STRICT and breaks_tree(call.db, row):
+        raise Forbidden(
+            f"Invalid resource limit: {row.resource_limit} of {row.owner_id} is above the limit of its parent or below that of "
+            "a child."
+        )
 
 
 def _owner(call: Call, wanted: LimitIn) -> Project:
-    if (wanted.project_id is None) == (wanted.domain_id is None):
+    """The project or domain of a limit; a domain may also be called a project."""
+    if (wanted.project_id is UNSET) == (wanted.domain_id is UNSET):
         raise BadRequest("Invalid input for field/attribute limits: each needs either a project_id or a domain_id.")
-    id = wanted.project_id or wanted.domain_id or ""
-    owner = call.db.get(Project, id)
-    if owner is None or owner.is_domain != (wanted.domain_id is not None):
-        raise BadRequest(f"Could not find the project or domain {id}.")
+    owner = call.db.get(Project, wanted.project_id or wanted.domain_id or "")
+    if owner is None or (wanted.project_id is UNSET and not owner.is_domain):
+        raise BadRequest(f"Could not find the project or domain {wanted.project_id or wanted.domain_id}.")
     return owner
 
 
 @limits.operation("GET", policy=("identity:list_limits", ""))
 def index(call: Call) -> Page:
-    statement = _everything()
-    if not (call.actor.is_admin or call.actor.system_scope):
-        # those of the token's own project, or of its own domain and the projects in it
-        domain = call.actor.domain_id
-        mine = (Project.domain_id == domain) | (Project.id == domain) if domain else Project.id == call.actor.project_id
-        statement = statement.where(mine)
+    """Those of the token's own project, of its own domain and the projects in it, or of the whole system."""
+    statement, actor = _everything(), call.actor
+    if not actor.system_scope:
+        of_domain = or_(Project.domain_id == actor.domain_id, Project.id == actor.domain_id)
+        statement = statement.where(of_domain if actor.domain_id else Limit.owner_id == actor.project_id)
     known = {
         "service_id": RegisteredLimit.service_id,
         "region_id": RegisteredLimit.region_id,
         "resource_name": RegisteredLimit.resource_name,
-        "project_id": Limit.owner_id,
-        "domain_id": Limit.owner_id,
+        "project_id": case((Project.is_domain.is_(False), Limit.owner_id)),
+        "domain_id": case((Project.is_domain.is_(True), Limit.owner_id)),
     }
     return listing(call, narrow(call, statement, known), Limit.id)
 
 
 @limits.operation("GET", "/model", policy=("identity:get_limit_model", ""))
 def show_model(call: Call) -> Answer:
-    return Answer({"model": MODEL, "links": {"self": f"{call.base_url}/v3/limits/model"}})
+    name = call.part(Identity).settings.shares.enforcement_model
+    return Answer({"model": {"name": name, "description": MODELS[name]}})
 
 
 @limits.operation("GET", "/{id}", policy=("identity:get_limit", GET), about=about)
@@ -173,6 +185,7 @@ def update(call: Call, id: str, body: LimitUpdate) -> Any:
     row.resource_limit = row.resource_limit if body.resource_limit is UNSET else body.resource_limit
     row.description = row.description if body.description is UNSET else body.description
     call.db.flush()
+    _check_tree(call, row)
     return _read(call, id)
 
 

@@ -11,24 +11,24 @@ from tiffin.core.call import Call
 from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Keeping
 from tiffin.services.identity import targets
+from tiffin.services.identity.bodies import refuse_nothing
+from tiffin.services.identity.catalog_words import ADMIN, READ
 from tiffin.services.identity.filters import listing, narrow
 from tiffin.services.identity.rules import new_id
-from tiffin.services.identity.schemas import NameText
+from tiffin.services.identity.schemas import AnyText
 from tiffin.services.identity.tables import PolicyBlob
 
-ADMIN = "rule:admin_required"
-READ = "rule:admin_required or (role:reader and system_scope:all)"
 Blob = Annotated[str, Meta(max_length=500_000)]
 
 
 class PolicyIn(Keeping, kw_only=True):
     blob: Blob
-    type: NameText
+    type: AnyText
 
 
 class PolicyUpdate(Keeping):
     blob: Blob | UnsetType = UNSET
-    type: NameText | UnsetType = UNSET
+    type: AnyText | UnsetType = UNSET
 
 
 def view(call: Call, row: Any) -> dict[str, Any]:
@@ -69,6 +69,7 @@ def show(call: Call, id: str) -> PolicyBlob:
     "PATCH", "/{id}", policy=("identity:update_policy", ADMIN), body=PolicyUpdate, about=about, event="update"
 )
 def update(call: Call, id: str, body: PolicyUpdate) -> PolicyBlob:
+    refuse_nothing(body, "policy")
     row = targets.found(call, "policy", PolicyBlob, id)
     row.type = row.type if body.type is UNSET else body.type
     row.blob = row.blob if body.blob is UNSET else body.blob

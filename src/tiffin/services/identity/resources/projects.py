@@ -15,6 +15,7 @@ from tiffin.core.policy import Target
 from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Keeping
 from tiffin.services.identity import targets
+from tiffin.services.identity.authentication import Identity
 from tiffin.services.identity.authorization import ancestors, projects_of, touch
 from tiffin.services.identity.filters import flag, listing, narrow
 from tiffin.services.identity.resources.domains import enable, refuse_twin, remove
@@ -22,6 +23,7 @@ from tiffin.services.identity.rules import new_id
 from tiffin.services.identity.schemas import Flag, IdText, LongString, Options, ShortName, truth
 from tiffin.services.identity.tables import Project, ProjectTag, User
 from tiffin.services.identity.tags import Tags, set_tags, tags_column, tags_of
+from tiffin.services.identity.unified_limits import most_levels
 
 MOST_LEVELS = 5
 """Projects on the way from a domain to a leaf."""
@@ -109,10 +111,9 @@ def _check_parent(call: Call, parent_id: str, domain_id: str) -> None:
     if (parent.id if parent.is_domain else parent.domain_id) != domain_id:
         raise BadRequest("The parent of a project must be in the same domain.")
     above = [parent.id, *ancestors(call.db, parent)]
-    if len(above) > MOST_LEVELS:
-        raise Forbidden(
-            f"Max hierarchy depth reached for project {parent_id}: at most {MOST_LEVELS} levels are allowed."
-        )
+    most = most_levels(call.part(Identity).settings.shares.enforcement_model, MOST_LEVELS)
+    if len(above) > most:
+        raise Forbidden(f"Max hierarchy depth reached for project {parent_id}: at most {most} levels are allowed.")
     if call.db.scalar(select(Project.id).where(Project.id.in_(above), Project.enabled.is_(False))):
         raise Forbidden(f"Cannot create a project under {parent_id}: it, or one above it, is disabled.")
 

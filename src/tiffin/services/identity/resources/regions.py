@@ -1,33 +1,29 @@
-"""Regions: where endpoints are."""
+"""Regions: where endpoints are. They form trees."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType
-from sqlalchemy import select
+from sqlalchemy import Select, delete, select
 
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, Conflict, Forbidden
 from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Keeping
 from tiffin.services.identity import targets
+from tiffin.services.identity.bodies import in_url, refuse_nothing
+from tiffin.services.identity.catalog_words import ADMIN, RegionId, refuse_other_filters
 from tiffin.services.identity.filters import listing, narrow
 from tiffin.services.identity.rules import new_id
-from tiffin.services.identity.schemas import LongString
+from tiffin.services.identity.schemas import AnyText
 from tiffin.services.identity.tables import Endpoint, Region, RegisteredLimit
-
-ADMIN = "rule:admin_required"
-READ = "rule:admin_required or (role:reader and system_scope:all)"
-RegionId = Annotated[str, Meta(min_length=1, max_length=255)]
-Url = Annotated[str, Meta(min_length=1, max_length=2048, pattern="^[a-zA-Z0-9+.-]+:.+")]
-Interface = Literal["admin", "internal", "public"]
 
 
 class RegionIn(Keeping):
-    id: Annotated[str, Meta(max_length=255)] | UnsetType = UNSET
-    description: LongString | UnsetType | None = UNSET
-    parent_region_id: Annotated[str, Meta(max_length=255)] | UnsetType | None = UNSET
+    id: Annotated[str, Meta(max_length=255)] | UnsetType | None = UNSET
+    description: AnyText | UnsetType | None = UNSET
+    parent_region_id: RegionId | UnsetType | None = UNSET
 
 
 def region_view(call: Call, row: Any) -> dict[str, Any]:
@@ -36,7 +32,7 @@ def region_view(call: Call, row: Any) -> dict[str, Any]:
         "id": row.id,
         "description": row.description,
         "parent_region_id": row.parent_region_id,
-        "links": {"self": f"{call.base_url}/v3/regions/{row.id}"},
+        "links": {"self": f"{call.base_url}/v3/regions/{in_url(row.id)}"},
     }
 
 
@@ -44,17 +40,32 @@ regions = Resource("region", "regions", "/v3/regions", region_view)
 about_region = targets.about("region", Region)
 
 
+def within(region_id: str) -> Select[Any]:
+    """The ids of a region and of all that are in it."""
+    inner = select(Region.id).where(Region.id == region_id).cte("inner_regions", recursive=True)
+    inner = inner.union(select(Region.id).join(inner, Region.parent_region_id == inner.c.id))
+    return select(inner.c.id)
+
+
+def ensure_region(call: Call, id: str) -> None:
+    """Have a region of this id, as for endpoints that name one that is not there yet."""
+    if call.db.get(Region, id) is None:
+        call.db.add(Region(id=id, description="", parent_region_id=None, extra={}))
+        call.db.flush()
+        call.record("create", ("identity.region", id))
+
+
 def _parent(call: Call, row: Region, parent_id: str | None) -> str | None:
     """The id of a region's parent. Raises `NotFound`, or `BadRequest` when the region would be above itself."""
-    above = parent_id or None
+    above = parent_id
     while above is not None:
         if above == row.id:
-            raise BadRequest("Invalid parent_region_id: the region would be its own ancestor.")
+            raise BadRequest(f"The specified parent region {parent_id} would create a circular region hierarchy.")
         parent = call.db.get(Region, above)
         if parent is None:
             raise targets.missing("region", above)
         above = parent.parent_region_id
-    return parent_id or None
+    return parent_id
 
 
 def _make_region(call: Call, id: str, body: RegionIn) -> Region:
@@ -82,6 +93,7 @@ def put_region(call: Call, id: str, body: RegionIn) -> Region:
 
 @regions.operation("GET", policy=("identity:list_regions", ""))
 def list_regions(call: Call) -> Page:
+    refuse_other_filters(call, "parent_region_id")
     statement = select(*Region.__table__.columns)
     return listing(call, narrow(call, statement, {"parent_region_id": Region.parent_region_id}), Region.id)
 
@@ -94,6 +106,7 @@ def show_region(call: Call, id: str) -> Region:
 @regions.operation("PATCH", "/{id}", policy=("identity:update_region", ADMIN), body=RegionIn, about=about_region,
                    event="update")  # fmt: skip
 def update_region(call: Call, id: str, body: RegionIn) -> Region:
+    refuse_nothing(body, "region")
     row = targets.found(call, "region", Region, id)
     if body.id is not UNSET and body.id != id:
         raise BadRequest("Cannot change region ID")
@@ -107,11 +120,14 @@ def update_region(call: Call, id: str, body: RegionIn) -> Region:
 
 @regions.operation("DELETE", "/{id}", policy=("identity:delete_region", ADMIN), about=about_region, event="delete")
 def delete_region(call: Call, id: str) -> None:
-    row = targets.found(call, "region", Region, id)
-    if call.db.scalar(select(Region.id).where(Region.parent_region_id == id)):
+    """With all regions in it."""
+    targets.found(call, "region", Region, id)
+    ids = call.db.scalars(within(id)).all()
+    if call.db.scalar(select(Endpoint.id).where(Endpoint.region_id.in_(ids)).limit(1)):
         raise Forbidden(f"Unable to delete region {id} because it or its child regions have associated endpoints.")
-    if call.db.scalar(select(Endpoint.id).where(Endpoint.region_id == id)):
-        raise Forbidden(f"Unable to delete region {id} because it or its child regions have associated endpoints.")
-    if call.db.scalar(select(RegisteredLimit.id).where(RegisteredLimit.region_id == id)):
-        raise Forbidden(f"Unable to delete region {id} because there are registered limits for it.")
-    call.db.delete(row)
+    if call.db.scalar(select(RegisteredLimit.id).where(RegisteredLimit.region_id.in_(ids)).limit(1)):
+        raise Forbidden(f"Unable to delete region {id} because there are registered limits for it or a child region.")
+    for inner in ids:
+        if inner != id:
+            call.record("delete", ("identity.region", inner))
+    call.db.execute(delete(Region).where(Region.id.in_(ids)))

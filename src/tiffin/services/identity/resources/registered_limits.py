@@ -7,17 +7,18 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import select
 
+from tiffin.core import changes
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, Conflict, Forbidden
 from tiffin.core.resource import Answer, Page, Resource
 from tiffin.core.schema import Schema
 from tiffin.services.identity import targets
+from tiffin.services.identity.catalog_words import ADMIN, RegionId
 from tiffin.services.identity.filters import listing, narrow
 from tiffin.services.identity.rules import new_id
-from tiffin.services.identity.schemas import LongString, NameText
+from tiffin.services.identity.schemas import AnyText, NameText
 from tiffin.services.identity.tables import CatalogService, Limit, Region, RegisteredLimit
 
-ADMIN = "rule:admin_required"
 Amount = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
 ServiceId = Annotated[str, Meta(min_length=1, max_length=64)]
 MOST = 512
@@ -28,16 +29,16 @@ class RegisteredLimitIn(Schema, kw_only=True):
     service_id: ServiceId
     resource_name: NameText
     default_limit: Amount
-    region_id: NameText | None = None
-    description: LongString | None = None
+    region_id: RegionId | None = None
+    description: AnyText | None = None
 
 
 class RegisteredLimitUpdate(Schema):
     service_id: ServiceId | UnsetType = UNSET
     resource_name: NameText | UnsetType = UNSET
     default_limit: Amount | UnsetType = UNSET
-    region_id: NameText | UnsetType | None = UNSET
-    description: LongString | UnsetType | None = UNSET
+    region_id: RegionId | UnsetType | None = UNSET
+    description: AnyText | UnsetType | None = UNSET
 
 
 class RegisteredLimitsIn(Schema, kw_only=True):
@@ -71,16 +72,21 @@ def find(call: Call, service_id: str, region_id: str | None, resource_name: str)
     )
 
 
+def check_places(call: Call, service_id: str, region_id: str | None) -> None:
+    """Raises `BadRequest` for a service or a region that is not there."""
+    if call.db.get(CatalogService, service_id) is None:
+        raise BadRequest(f"Could not find service: {service_id}.")
+    if region_id is not None and call.db.get(Region, region_id) is None:
+        raise BadRequest(f"Could not find region: {region_id}.")
+
+
 def _check(call: Call, row: RegisteredLimit) -> None:
-    """Raises `BadRequest` for a service or a region that is not there, `Conflict` for a second one of its kind."""
-    if call.db.get(CatalogService, row.service_id) is None:
-        raise BadRequest(f"Could not find service: {row.service_id}.")
-    if row.region_id is not None and call.db.get(Region, row.region_id) is None:
-        raise BadRequest(f"Could not find region: {row.region_id}.")
+    """Raises `BadRequest` for a place that is not there, `Conflict` for a second one of its kind."""
+    check_places(call, row.service_id, row.region_id)
     twin = find(call, row.service_id, row.region_id, row.resource_name)
     if twin is not None and twin.id != row.id:
         raise Conflict(
-            f"Duplicate entry: {row.resource_name} of service {row.service_id} has a registered limit already."
+            f"Conflict occurred attempting to store registered_limit - Duplicate entry: there is one of {row.resource_name}."
         )
 
 
@@ -97,10 +103,9 @@ def create(call: Call, body: RegisteredLimitsIn) -> Answer:
         _check(call, row)
         call.db.add(row)
         call.db.flush()
-        call.record("create", ("identity.registered_limit", row.id))
+        call.record("create", ("identity.registered_limit", row.id), after=changes.picture(row))
         made.append(view(call, row))
-    links = {"self": f"{call.base_url}/v3/registered_limits", "next": None, "previous": None}
-    return Answer({"registered_limits": made, "links": links}, 201)
+    return Answer({"registered_limits": made}, 201)
 
 
 @registered_limits.operation("GET", policy=("identity:list_registered_limits", ""))
@@ -120,16 +125,17 @@ def show(call: Call, id: str) -> RegisteredLimit:
 
 def _refuse_used(call: Call, row: RegisteredLimit) -> None:
     if call.db.scalar(select(Limit.id).where(Limit.registered_limit_id == row.id).limit(1)):
-        raise Forbidden(f"The registered limit {row.id} cannot be changed or deleted while limits refer to it.")
+        raise Forbidden(
+            f"Unable to update or delete registered limit {row.id} because there are project limits associated with it."
+        )
 
 
 @registered_limits.operation("PATCH", "/{id}", policy=("identity:update_registered_limit", ADMIN),
                              body=RegisteredLimitUpdate, about=about, event="update")  # fmt: skip
 def update(call: Call, id: str, body: RegisteredLimitUpdate) -> RegisteredLimit:
     row = targets.found(call, "registered_limit", RegisteredLimit, id)
+    _refuse_used(call, row)
     with call.db.no_autoflush:
-        if body.service_id is not UNSET or body.region_id is not UNSET or body.resource_name is not UNSET:
-            _refuse_used(call, row)
         row.service_id = row.service_id if body.service_id is UNSET else body.service_id
         row.region_id = row.region_id if body.region_id is UNSET else body.region_id
         row.resource_name = row.resource_name if body.resource_name is UNSET else body.resource_name

@@ -17,6 +17,7 @@ from tiffin.core.schema import Keeping
 from tiffin.services.identity import targets
 from tiffin.services.identity.authorization import touch
 from tiffin.services.identity.filters import listing, narrow
+from tiffin.services.identity.lending import forget_of_role
 from tiffin.services.identity.rules import new_id
 from tiffin.services.identity.schemas import IdText, LongString, NameText, Options
 from tiffin.services.identity.tables import ImpliedRole, Role
@@ -133,6 +134,7 @@ def delete(call: Call, id: str) -> None:
     row = targets.found(call, "role", Role, id)
     _domain_rule(call, "delete_domain_role", row.domain_id)
     targets.refuse_immutable(row, "role")
+    forget_of_role(call.db, id)
     call.db.delete(row)
     touch(call.db)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import select
@@ -13,28 +13,25 @@ from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Keeping
 from tiffin.services.identity import targets
 from tiffin.services.identity.authorization import touch
+from tiffin.services.identity.bodies import refuse_nothing
+from tiffin.services.identity.catalog_words import ADMIN, READ
 from tiffin.services.identity.filters import listing, narrow
 from tiffin.services.identity.rules import new_id
-from tiffin.services.identity.schemas import AnyText, Flag, NameText, truth
 from tiffin.services.identity.tables import CatalogService, Limit, RegisteredLimit
 
-ADMIN = "rule:admin_required"
-READ = "rule:admin_required or (role:reader and system_scope:all)"
-RegionId = Annotated[str, Meta(min_length=1, max_length=255)]
-Url = Annotated[str, Meta(min_length=1, max_length=2048, pattern="^[a-zA-Z0-9+.-]+:.+")]
-Interface = Literal["admin", "internal", "public"]
+Text = Annotated[str, Meta(min_length=1, max_length=255)]
 
 
 class ServiceIn(Keeping, kw_only=True):
-    type: NameText
-    name: AnyText | UnsetType = UNSET
-    enabled: Flag | UnsetType = UNSET
+    type: Text
+    name: Text | UnsetType = UNSET
+    enabled: bool = True
 
 
 class ServiceUpdate(Keeping):
-    type: NameText | UnsetType = UNSET
-    name: AnyText | UnsetType = UNSET
-    enabled: Flag | UnsetType = UNSET
+    type: Text | UnsetType = UNSET
+    name: Text | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
 
 
 def service_view(call: Call, row: Any) -> dict[str, Any]:
@@ -55,7 +52,7 @@ about_service = targets.about("service", CatalogService)
 @services.operation("POST", policy=("identity:create_service", ADMIN), body=ServiceIn, event="create")
 def create_service(call: Call, body: ServiceIn) -> CatalogService:
     row = CatalogService(
-        id=new_id(call.cloud.world), type=body.type, name=body.name or "", enabled=truth(body.enabled, True),
+        id=new_id(call.cloud.world), type=body.type, name=body.name or "", enabled=body.enabled,
         extra=targets.clean(body.extra),
     )  # fmt: skip
     call.db.add(row)
@@ -78,10 +75,11 @@ def show_service(call: Call, id: str) -> CatalogService:
 @services.operation("PATCH", "/{id}", policy=("identity:update_service", ADMIN), body=ServiceUpdate,
                     about=about_service, event="update")  # fmt: skip
 def update_service(call: Call, id: str, body: ServiceUpdate) -> CatalogService:
+    refuse_nothing(body, "service")
     row = targets.found(call, "service", CatalogService, id)
     row.type = row.type if body.type is UNSET else body.type
     row.name = row.name if body.name is UNSET else body.name
-    row.enabled = truth(body.enabled, row.enabled)
+    row.enabled = row.enabled if body.enabled is UNSET else body.enabled
     targets.keep_extra(row, body.extra, "service")
     touch(call.db)
     return row

@@ -89,6 +89,9 @@ def _delegation(meaning: Meaning) -> dict[str, Any]:
             "trustor_user": {"id": trust.trustor_user_id},
             "trustee_user": {"id": trust.trustee_user_id},
         }
+    if meaning.access_token is not None:
+        lent = meaning.access_token
+        body["OS-OAUTH1"] = {"access_token_id": lent.id, "consumer_id": lent.consumer_id}
     return body
 
 
@@ -191,14 +194,15 @@ def _of_subject(call: Call) -> tuple[str, Meaning]:
 
 
 @tokens.operation(
-    "GET", policy=("identity:validate_token", f"{READ} or rule:service_role or rule:token_subject"), about=about
-)
+    "GET", policy=("identity:validate_token", f"{READ} or rule:service_role or rule:token_subject"), about=about,
+    unbound=True,
+)  # fmt: skip
 def validate(call: Call) -> Answer:
     token, meaning = _of_subject(call)
     return _answer(call, meaning, token, 200)
 
 
-@tokens.operation("HEAD", policy=("identity:check_token", f"{READ} or rule:token_subject"), about=about)
+@tokens.operation("HEAD", policy=("identity:check_token", f"{READ} or rule:token_subject"), about=about, unbound=True)
 def check(call: Call) -> Answer:
     token, _ = _of_subject(call)
     return Answer(None, 200, {"X-Subject-Token": token, "Vary": "X-Auth-Token"})

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from sqlalchemy import select
+from sqlalchemy import Float, Select, select, type_coerce
 
 from tiffin.core.call import Call
-from tiffin.core.errors import BadRequest, Conflict, Forbidden, Unauthorized
+from tiffin.core.errors import BadRequest, Conflict
 from tiffin.core.policy import Target
 from tiffin.core.resource import Page, Resource
-from tiffin.core.schema import Keeping, Schema
-from tiffin.services.identity import targets
-from tiffin.services.identity.authentication import REFUSED, Identity
+from tiffin.core.schema import Keeping, convert
+from tiffin.services.identity import compliance, federated, targets
+from tiffin.services.identity.authentication import Identity
 from tiffin.services.identity.authorization import touch
-from tiffin.services.identity.filters import listing, narrow
-from tiffin.services.identity.rules import new_id, time
-from tiffin.services.identity.schemas import AnyText, Flag, IdText, NameText, Options, Password, truth
+from tiffin.services.identity.bodies import refuse_nothing
+from tiffin.services.identity.federated import FederatedList
+from tiffin.services.identity.filters import flag, listing, narrow
+from tiffin.services.identity.lending import forget_of_user
+from tiffin.services.identity.rules import new_id, parse_time, time
+from tiffin.services.identity.schemas import AnyText, Flag, IdText, Loose, NameText, Options, Password, truth
+from tiffin.services.identity.settings import PasswordSettings
 from tiffin.services.identity.tables import User
 
 READ = (
@@ -36,30 +40,43 @@ OPTIONS: dict[str, type] = {
     "multi_factor_auth_rules": list,
     "multi_factor_auth_enabled": bool,
 }
-NOT_KEPT = ("password_expires_at", "federated")
+NOT_KEPT = ("password_expires_at",)
+COMPARATORS = {"lt": "__lt__", "lte": "__le__", "gt": "__gt__", "gte": "__ge__", "eq": "__eq__", "neq": "__ne__"}
 
 
 class UserIn(Keeping, kw_only=True):
+    _beside_ = "refuse"
     name: NameText
-    password: Password | None = None
+    password: Password | UnsetType | None = UNSET
     domain_id: IdText | UnsetType = UNSET
     default_project_id: AnyText | None = None
     enabled: Flag | UnsetType = UNSET
     options: Options = msgspec.field(default_factory=dict)
+    federated: FederatedList | UnsetType = UNSET
 
 
 class UserUpdate(Keeping):
+    _beside_ = "refuse"
     name: NameText | UnsetType = UNSET
     password: Password | UnsetType | None = UNSET
     domain_id: IdText | UnsetType = UNSET
     default_project_id: AnyText | UnsetType | None = UNSET
     enabled: Flag | UnsetType = UNSET
-    options: Options = msgspec.field(default_factory=dict)
+    options: Options | UnsetType = UNSET
+    federated: FederatedList | UnsetType = UNSET
 
 
-class PasswordChange(Schema, kw_only=True):
-    original_password: Password
-    password: Password
+class UserQuery(Loose):
+    """The parameters of a list that may be wrong. Unknown ones mean nothing."""
+
+    name: NameText | UnsetType = UNSET
+    domain_id: IdText | UnsetType = UNSET
+    enabled: Flag | UnsetType = UNSET
+    sort_dir: Literal["asc", "desc"] | UnsetType = UNSET
+
+
+def rules_of(call: Call) -> PasswordSettings:
+    return call.part(Identity).settings.passwords
 
 
 def view(call: Call, row: Any) -> dict[str, Any]:
@@ -68,13 +85,17 @@ def view(call: Call, row: Any) -> dict[str, Any]:
         "id": row.id,
         "name": row.name,
         "domain_id": row.domain_id,
-        "enabled": row.enabled,
+        "enabled": compliance.is_enabled(row, call.now, rules_of(call)),
         "options": row.options,
         "password_expires_at": naive(row.password_expires_at),
         "links": {"self": f"{call.base_url}/v3/users/{row.id}"},
     }
     if row.default_project_id:
         body["default_project_id"] = row.default_project_id
+    if isinstance(row, User):  # lists do not tell
+        identities = federated.show(call.db, row.id)
+        if identities:
+            body["federated"] = identities
     return body
 
 
@@ -86,11 +107,11 @@ def naive(at: float | None) -> str | None:
 
 users = Resource("user", "users", "/v3/users", view)
 about = targets.about("user", User)
-
-
-def columns() -> list[Any]:
-    """What a list of users reads; the hash is never needed."""
-    return [c for c in User.__table__.columns if c.name not in ("password_hash", "generation")]
+SHOWN = (
+    User.id, User.name, User.domain_id, User.enabled, User.default_project_id, User.password_expires_at, User.options,
+    User.extra, User.created_at, User.last_active_at,
+)  # fmt: skip
+"""What a list of users reads."""
 
 
 # --- create ----------------------------------------------------------------------------------------------------------
@@ -107,12 +128,15 @@ def _about_new(call: Call, body: UserIn) -> Target:
 def _options(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Raises `BadRequest` for options that are unknown, and for rules that are no lists of methods."""
     rules = new.get("multi_factor_auth_rules") or []
-    if not isinstance(rules, list) or len(rules) > 64:
-        raise BadRequest("Invalid input for field/attribute options.multi_factor_auth_rules: expected a list.")
+    if not isinstance(rules, list) or len(rules) > 64 or any(rule in rules[:n] for n, rule in enumerate(rules)):
+        raise BadRequest(
+            "Invalid input for field/attribute options.multi_factor_auth_rules: expected a list without repetitions."
+        )
     for rule in rules:
-        if not isinstance(rule, list) or not rule or not all(isinstance(m, str) and 0 < len(m) <= 64 for m in rule):
+        methods = isinstance(rule, list) and 0 < len(rule) <= 64 and all(isinstance(m, str) and len(m) <= 64 for m in rule)
+        if not methods or len(set(rule)) < len(rule):
             raise BadRequest(
-                "Invalid input for field/attribute options.multi_factor_auth_rules: expected lists of methods."
+                "Invalid input for field/attribute options.multi_factor_auth_rules: expected lists of different methods."
             )
     return targets.merge_options(old, new, OPTIONS)
 
@@ -132,25 +156,39 @@ def _check_default_project(call: Call, project_id: str | None) -> None:
 
 
 def _hash(call: Call, body: UserIn | UserUpdate, **_: Any) -> str | None:
-    return call.part(Identity).passwords.hash(body.password) if isinstance(body.password, str) else None
+    if body.password is UNSET:
+        return None
+    compliance.check_strength(body.password, rules_of(call))
+    return None if body.password is None else call.part(Identity).passwords.hash(body.password)
 
 
 @users.operation("POST", policy=("identity:create_user", WRITE), body=UserIn, about=_about_new, prepare=_hash,
                  event="create")  # fmt: skip
 def create(call: Call, body: UserIn) -> User:
-    domain_id, kept = _home(call, body), call.prepared
+    domain_id, kept, name = _home(call, body), call.prepared, body.name.strip()
     if targets.find_domain(call.db, domain_id) is None:
         raise targets.missing("domain", domain_id)
-    _refuse_twin(call, domain_id, body.name)
+    _refuse_twin(call, domain_id, name)
     _check_default_project(call, body.default_project_id)
+    options = _options({}, body.options)
     row = User(
-        id=new_id(call.cloud.world), domain_id=domain_id, name=body.name, enabled=truth(body.enabled, True),
-        default_project_id=body.default_project_id or None, password_hash=kept,
-        password_changed_at=None if kept is None else call.now, password_expires_at=None, created_at=call.now,
-        options=_options({}, body.options), extra=targets.clean(_extra(body.extra)), generation=0,
+        id=new_id(call.cloud.world), domain_id=domain_id, name=name, enabled=truth(body.enabled, True),
+        default_project_id=body.default_project_id or None, created_at=call.now, options=options,
+        extra=targets.clean(_extra(body.extra)), generation=0,
     )  # fmt: skip
+    if kept is not None:
+        row.password_hash, row.password_changed_at = kept, call.now
+        row.password_expires_at = compliance.expiry(options, call.now, rules_of(call), own=False)
     call.db.add(row)
+    call.db.flush()
+    _keep_federated(call, row, body)
     return row
+
+
+def _keep_federated(call: Call, row: User, body: UserIn | UserUpdate) -> None:
+    if body.federated:
+        federated.check(call.db, body.federated)
+        federated.replace(call.db, row.id, body.federated)
 
 
 # --- read ------------------------------------------------------------------------------------------------------------
@@ -160,18 +198,41 @@ def _about_list(call: Call) -> dict[str, Any]:
     return {"target.domain_id": call.actor.domain_id} if call.actor.domain_id else {}
 
 
+def list_users(call: Call, statement: Select[Any], member: Any = None) -> Page:
+    """The users of a statement over `SHOWN`, as the query narrows, orders and pages them.
+
+    member: a column with their ids, when they are the members of something: they come in its order, unless the query
+    names few users of them all.
+    """
+    convert(UserQuery, {word: values[-1] for word, values in call.query.items()})
+    statement = narrow(call, statement, {"name": User.name, "domain_id": User.domain_id})
+    asked, sort = call.param("enabled"), cast(Any, User.name)
+    if asked is not None:
+        enabled = compliance.enabled_column(call.now, rules_of(call))
+        statement = statement.where(enabled if flag(asked) else ~enabled)
+    for text in call.query.get("password_expires_at", []):
+        statement = statement.where(_expires(text))
+        sort = type_coerce(User.password_expires_at, Float(53))  # never NULL here: the filter's index gives the order
+    few = not {"name", "password_expires_at", "sort_key"}.isdisjoint(call.query) or (asked is not None and not flag(asked))
+    if member is not None and not few:
+        return listing(call, statement, member)
+    return listing(call, statement, User.id, sort=sort, sortable={"id": User.id, "name": User.name})
+
+
+def _expires(text: str) -> Any:
+    """The condition of `password_expires_at=lt:2026-01-31T23:59:59Z`; without a comparator the times must be equal."""
+    comparator, _, at = text.partition(":") if ":" in text[2:4] else ("eq", "", text)
+    if comparator not in COMPARATORS:
+        raise BadRequest(f"The operator {comparator[:40]} is not valid. It must be one of {', '.join(COMPARATORS)}.")
+    return getattr(User.password_expires_at, COMPARATORS[comparator])(parse_time(at, "password_expires_at"))
+
+
 @users.operation("GET", policy=("identity:list_users", LIST), about=_about_list)
 def index(call: Call) -> Page:
-    statement = select(*columns())
+    statement = select(*SHOWN)
     if call.actor.domain_id:
         statement = statement.where(User.domain_id == call.actor.domain_id)
-    known = {
-        "name": User.name,
-        "enabled": User.enabled,
-        "domain_id": User.domain_id,
-        "default_project_id": User.default_project_id,
-    }
-    return listing(call, narrow(call, statement, known), User.id, sort=User.name)
+    return list_users(call, federated.narrow(call, statement))
 
 
 @users.operation("GET", "/{id}", policy=("identity:get_user", READ), about=about)
@@ -186,60 +247,38 @@ def show(call: Call, id: str) -> User:
                  event="update")  # fmt: skip
 def update(call: Call, id: str, body: UserUpdate) -> User:
     row = targets.found(call, "user", User, id)
+    if body.options is UNSET:
+        refuse_nothing(body, "user")
     _update(call, row, body)
     if body.password is not UNSET:
-        set_password(call, row, call.prepared)
+        compliance.replace(call.db, row, call.prepared, call.now, rules_of(call), own=False)
+    _keep_federated(call, row, body)
     call.db.flush()
     touch(call.db)
     return row
 
 
 def _update(call: Call, row: User, body: UserUpdate) -> None:
+    name = row.name if body.name is UNSET else body.name.strip()
     if body.domain_id is not UNSET and body.domain_id != row.domain_id:
         raise BadRequest("Cannot change Domain ID.")
-    if body.name is not UNSET and body.name != row.name:
-        _refuse_twin(call, row.domain_id, body.name)
-        row.name = body.name
+    if name != row.name:
+        _refuse_twin(call, row.domain_id, name)
+        row.name = name
     if body.default_project_id is not UNSET:
         _check_default_project(call, body.default_project_id)
         row.default_project_id = body.default_project_id or None
-    enabled = truth(body.enabled, row.enabled)
+    rules = rules_of(call)
+    enabled = truth(body.enabled, compliance.is_enabled(row, call.now, rules))
     if row.enabled and not enabled:
         row.generation += 1
+        forget_of_user(call.db, row.id)
     row.enabled = enabled
-    row.options = _options(row.options, body.options)
+    if enabled:  # whatever else is changed of an enabled user opens its account again, as upstream does
+        compliance.open_again(row, call.now, rules)
+    if body.options is not UNSET:
+        row.options = _options(row.options, body.options)
     targets.keep_extra(row, _extra(body.extra), "user")
-
-
-def set_password(call: Call, row: User, kept: str | None) -> None:
-    """Store a new hash. Every token of the user dies."""
-    row.password_hash, row.password_changed_at = kept, call.now
-    row.generation += 1
-
-
-def _check_and_hash(call: Call, id: str, body: PasswordChange) -> tuple[str, str]:
-    """The hash of the old password, which is right, and that of the new one."""
-    passwords = call.part(Identity).passwords
-    with call.read():
-        row = call.db.get(User, id)
-        kept = row.password_hash if row is not None and row.enabled else None
-    if not passwords.check(body.original_password, kept):
-        raise Unauthorized(REFUSED)
-    return str(kept), passwords.hash(body.password)
-
-
-@users.operation("POST", "/{id}/password", policy=None, auth=False, body=PasswordChange, root="user",
-                 prepare=_check_and_hash, event="update", ok=204)  # fmt: skip
-def change_password(call: Call, id: str, body: PasswordChange) -> None:
-    """Whoever knows the old password may change it; there is no rule for it upstream either."""
-    old, new = call.prepared
-    row = call.db.get(User, id)
-    if row is None or row.password_hash != old:
-        raise Unauthorized(REFUSED)
-    if row.options.get("lock_password"):
-        raise Forbidden("The password of this user is locked: only an administrator may change it.")
-    set_password(call, row, new)
-    touch(call.db)
 
 
 @users.operation("DELETE", "/{id}", policy=("identity:delete_user", WRITE), about=about, event="delete")

@@ -10,7 +10,6 @@ import falcon
 from msgspec import UNSET, Meta, UnsetType, structs
 from sqlalchemy import select
 
-from tiffin.core import quota
 from tiffin.core.call import Call
 from tiffin.core.driver import Refused
 from tiffin.core.errors import BadRequest, Conflict, Forbidden, TooLarge, Unavailable, UnsupportedMediaType
@@ -93,9 +92,8 @@ def _room(call: Call, image: ImageRow, name: str, size: int) -> int | None:
     owner = image.owner or ""
     call.reserve("image_count_uploading", 1, project_id=owner)
     call.reserve(name, -(-size // MIB), project_id=owner)
-    counted = call.service.quotas[name]
-    most = quota.limit(call.db, "image", counted, owner)
-    return None if most < 0 else (most - counted.used(call.db, owner)) * MIB
+    room = call.quotas.room(call.db, name, owner)
+    return None if room is None else room * MIB
 
 
 @data.operation("PUT", "/file", policy=("upload_image", OWNER), transaction="none", raw=True, ok=204)

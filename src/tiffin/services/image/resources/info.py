@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiffin.core import quota
 from tiffin.core.call import Call
 from tiffin.core.resource import Answer, Resource
 from tiffin.services.image.drivers.base import ImageStore, ImageStores
@@ -71,5 +70,5 @@ def stores_detail(call: Call) -> dict[str, Any]:
 @info.operation("GET", "/usage", policy=None)
 def usage(call: Call) -> dict[str, Any]:
     project, known = call.actor.project_id or "", call.service.quotas
-    limits = quota.limits(call.db, "image", known, project)
+    limits = call.quotas.limits(call.db, project)
     return {"usage": {name: {"limit": limits[name], "usage": known[name].used(call.db, project)} for name in known}}

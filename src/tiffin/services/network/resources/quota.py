@@ -8,7 +8,6 @@ import msgspec
 from msgspec import UNSET, Meta
 from sqlalchemy import delete, select
 
-from tiffin.core import quota
 from tiffin.core.call import Call
 from tiffin.core.resource import Resource
 from tiffin.core.schema import Schema
@@ -37,7 +36,7 @@ def of_project(call: Call, id: str, **_: Any) -> dict[str, Any]:
 
 
 def _limits(call: Call, id: str) -> dict[str, int]:
-    return quota.limits(call.db, "network", QUOTAS, id)
+    return call.quotas.limits(call.db, id)
 
 
 @resource.operation("GET", policy=None)
@@ -65,7 +64,7 @@ def show(call: Call, id: str) -> dict[str, Any]:
 
 @resource.operation("GET", "/{id}/default", policy=rule("get_quota"), about=of_project)
 def defaults(call: Call, id: str) -> dict[str, Any]:
-    return {"quota": {name: q.default for name, q in QUOTAS.items()}}
+    return {"quota": call.quotas.defaults(call.db)}
 
 
 @resource.operation("GET", "/{id}/details", policy=rule("get_quota"), about=of_project)
@@ -80,7 +79,7 @@ def update(call: Call, id: str, body: Schema) -> dict[str, Any]:
     wanted = msgspec.to_builtins(body)
     if wanted.pop("check_limit"):
         _check_used(call, id, wanted)
-    for name, limit in wanted.items():
+    for name, limit in {} if call.quotas.unified else wanted.items():  # those are set in the identity service only
         row = call.db.get(QuotaLimit, (id, "network", name))
         if row is None:
             call.db.add(QuotaLimit(project_id=id, service="network", resource=name, hard_limit=limit))
