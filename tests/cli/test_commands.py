@@ -256,3 +256,17 @@ def test_whoever_waits_for_a_destroyed_home_makes_a_new_one(tmp_path: Path) -> N
 
 def test_every_image_has_its_packages_and_its_file() -> None:
     assert FILES.keys() == NEEDS.keys()
+
+
+def test_token_keys_rotate(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+    def run_it(*words: str) -> list[str]:
+        assert main(["token-keys", *words, "--home", str(cloud.folder.root)]) == 0
+        return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+
+    assert run_it("list") == ["fernet 0 staged", "fernet 1 primary"]
+    assert run_it("rotate") == ["fernet 0 staged", "fernet 1 secondary", "fernet 2 primary"]
+    assert run_it("rotate") == ["fernet 0 staged", "fernet 2 secondary", "fernet 3 primary"]
+    assert run_it("rotate", "--keep", "2") == ["fernet 0 staged", "fernet 4 primary"]
+    assert run_it("public") == []
+    assert main(["token-keys", "rotate", "--keep", "1", "--home", str(cloud.folder.root)]) == 1
+    assert "at least 2" in capsys.readouterr().err

@@ -1,5 +1,6 @@
-"""Show or rotate the keys of tokens. Logins go on meanwhile, whether the cloud runs or not: a running one sees new keys at
-once. Tokens of a key are valid until that key is dropped, so rotate no more often than tokens end."""
+"""Show or rotate the keys of tokens, or print the public ones, by which others can verify signed tokens. Logins go on
+meanwhile, whether the cloud runs or not: a running one sees new keys at once. Tokens of a key are valid until that key is
+dropped, so rotate no more often than tokens end."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ KINDS: dict[str, type[Keys] | type[SigningKeys]] = {"fernet": Keys, "jws": Signi
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("list", "rotate"), help="show the keys, or let the staged one write")
+    parser.add_argument("action", choices=("list", "rotate", "public"), help="show, let the staged key write, print")
     parser.add_argument("--keep", type=int, metavar="N", help="how many keys stay (default: identity.keep_keys, 3)")
 
 
@@ -23,6 +24,9 @@ def run(options: argparse.Namespace) -> int:
     keep = cloud.settings.section("identity", IdentitySettings).keep_keys if options.keep is None else options.keep
     if keep < 2:
         raise CliError("--keep must be at least 2: one key writes, and one waits to become the next.")
+    if options.action == "public":
+        print(*SigningKeys(cloud.folder.keys).public(), sep="", end="")
+        return 0
     for kind, keys in KINDS.items():
         repository = keys(cloud.folder.keys).repository
         states = repository.states()

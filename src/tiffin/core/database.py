@@ -85,11 +85,12 @@ class Database:
         self._memory = threading.RLock() if url in ("sqlite://", "sqlite:///:memory:") else None
         lax = make(url, False).execution_options(write=True) if durable and not self._memory else self.writer
         self._lax = lax  # connects when it is first used
-        self._after: list[Callable[[], None]] = []
+        self._after: list[tuple[str, Callable[[], None]]] = []
 
-    def on_commit(self, told: Callable[[], None]) -> None:
-        """Call `told` after each write that committed. A hint: what it wakes must also look by itself at times."""
-        self._after.append(told)
+    def on_commit(self, told: Callable[[], None], about: str = "") -> None:
+        """Call `told` after each write that committed; with `about`, after those only whose `session.info` has this word.
+        A hint: what it wakes must also look by itself at times."""
+        self._after.append((about, told))
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Session]:
@@ -110,8 +111,9 @@ class Database:
         with self._memory or contextlib.nullcontext(), Session(engine, expire_on_commit=False) as session:
             yield session
             session.commit()
-        for told in self._after:
-            told()
+        for about, told in self._after:
+            if not about or about in session.info:
+                told()
 
     def close(self) -> None:
         self.engine.dispose()

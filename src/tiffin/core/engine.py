@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from tiffin.core.driver import Impossible, Refused, StaleTurn
-from tiffin.core.lifecycle import DELETE, FAILED, REST, TEARDOWN, Lifecycle, Outcome
+from tiffin.core.lifecycle import DELETE, DUE, FAILED, REST, TEARDOWN, Lifecycle, Outcome
 from tiffin.core.tables import LifecycleRequest, LifecycleRow
 
 if TYPE_CHECKING:
@@ -271,6 +271,7 @@ class Engine:
         *,
         keep_attempts: bool = False,
     ) -> None:
+        session.info[DUE] = True
         now = self.cloud.world.clock()
         if outcome.what == "done":
             self._end(session, row)
@@ -335,7 +336,7 @@ class Engine:
     def start(self, threads: int) -> None:
         """Run in the background until `stop`."""
         self.adopt()
-        self.cloud.database.on_commit(self.hint)
+        self.cloud.database.on_commit(self.hint, DUE)
         for n in range(threads):
             thread = threading.Thread(target=self._work, name=f"engine-{n}", daemon=True)
             thread.start()

@@ -34,6 +34,8 @@ REST = "rest"
 TEARDOWN = "teardown"
 FAILED = "failed"
 DELETE = "delete"
+DUE = "lifecycle.due"
+"""The word in `session.info` of a transaction by which a lifecycle may have something to do."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -166,6 +168,7 @@ def begin(
 ) -> None:
     """Start the lifecycle of a new resource, in the transaction that makes its row."""
     now = world.clock()
+    session.info[DUE] = True
     session.add(
         LifecycleRow(
             id=world.new_id(),
@@ -203,6 +206,7 @@ def ask(
 ) -> bool:
     """Ask something of the lifecycle `of` (kind, resource id). False when it has none (any more)."""
     session.flush()
+    session.info[DUE] = True
     kind, resource_id = of
     found = session.execute(_WAKE, {"its_kind": kind, "of_id": resource_id, "now": now}).scalar()
     if found is None:

@@ -202,6 +202,11 @@ class SigningKeys:
         self.repository = _Repository(folder, "jws-", _new_signing_key)
         self._loaded = _Loaded(self.repository, _private_keys)
 
+    def public(self) -> list[str]:
+        """The public keys as PEM, that of the key which signs first."""
+        pem = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        return [key.public_key().public_bytes(*pem).decode() for key in self._loaded.get().values()]
+
     def sign(self, make: Callable[[str], bytes]) -> tuple[bytes, bytes]:
         """What `make` gives for the id of the key that signs, and its signature."""
         key_id, key = next(iter(self._loaded.get().items()))

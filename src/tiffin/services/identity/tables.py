@@ -194,8 +194,9 @@ class ApplicationCredentialAccessRule(Table):
 class Trust(Table):
     __tablename__ = "identity_trust"
     __table_args__ = (
-        UniqueConstraint("trustor_user_id", "trustee_user_id", "project_id", "impersonation", "expires_at"),
-    )
+        UniqueConstraint("trustor_user_id", "trustee_user_id", "project_id", "impersonation", "expires_at",
+                         name="identity_trust_once"),
+    )  # fmt: skip
     id: Mapped[Id] = mapped_column(primary_key=True)
     trustor_user_id: Mapped[Id] = _owned("identity_user", index=True)
     trustee_user_id: Mapped[Id] = _owned("identity_user", index=True)
