@@ -15,6 +15,7 @@ from running_cloud import ADMIN, DEMO, RunningCloud, running_cloud
 with warnings.catch_warnings():  # of modules that Python will drop
     warnings.simplefilter("ignore")
     from keystonemiddleware.auth_token import AuthProtocol
+    from oslo_config.cfg import ConfigOpts
     from webob import Request, Response
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of libraries that are not ours
@@ -29,7 +30,10 @@ class Guarded:
 
     def __init__(self, cloud: RunningCloud) -> None:
         url = f"http://{cloud.address}/identity/v3"
+        config = ConfigOpts()  # its own: the process's may hold the options of another middleware
+        config([])
         self.gate = AuthProtocol(Response(), {
+            "oslo_config_config": config,
             "www_authenticate_uri": url, "auth_url": url, "auth_type": "v3password", "username": "nova",
             "password": PASSWORD, "user_domain_id": "default", "project_name": "service", "project_domain_id": "default",
             "service_type": "compute", "service_token_roles": "service", "service_token_roles_required": True,
