@@ -433,7 +433,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['trustee_user_id'], ['identity_user.id'], ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['trustor_user_id'], ['identity_user.id'], ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id'),
-    sa.UniqueConstraint('trustor_user_id', 'trustee_user_id', 'project_id', 'impersonation', 'expires_at')
+    sa.UniqueConstraint('trustor_user_id', 'trustee_user_id', 'project_id', 'impersonation', 'expires_at', name='identity_trust_once')
     )
     with op.batch_alter_table('identity_trust', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_identity_trust_redelegated_trust_id'), ['redelegated_trust_id'], unique=False)
