@@ -192,6 +192,10 @@ class Identity:
             memory.service_providers = service_providers(session)
         return memory.service_providers
 
+    def forget(self) -> None:
+        """Remember nothing, after the rows were put back from elsewhere."""
+        self._memory = Memory((-1, frozenset()))
+
     def _remembered(self, session: Session) -> Memory:
         """What this transaction reads belongs to the memory of its epoch, whatever other threads make of `self._memory`; of
         a transaction that changed something, to nobody, since it may not commit."""
