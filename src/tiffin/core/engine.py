@@ -271,8 +271,7 @@ class Engine:
         *,
         keep_attempts: bool = False,
     ) -> None:
-        session.info[DUE] = True
-        now = self.cloud.world.clock()
+        session.info[DUE], now = True, self.cloud.world.clock()
         if outcome.what == "done":
             self._end(session, row)
             return
