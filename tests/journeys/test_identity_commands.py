@@ -62,7 +62,8 @@ def domains(do: Client) -> None:
     assert do.json("domain create --or-show dom")["id"] == made["id"]
     assert "dom" in do.column("domain list --enabled")
     assert "403" in do.refused("domain set --description other dom")
-    do("domain set --no-immutable --disable dom")
+    do("domain set --no-immutable dom")  # and nothing else with it
+    do("domain set --disable dom")
     do("domain set --name dom2 --description other dom")
     assert do.json("domain show dom2")["description"] == "other"
     assert do.column("domain list --name dom2") == ["dom2"]
