@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiffin.core.actor import LONGEST_PATH, AccessRule
@@ -27,6 +27,7 @@ def test_paths(rule: str, path: str, allowed: bool) -> None:
     assert not AccessRule("compute", "GET", rule).allows("network", "GET", path)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["a", "b", "/", "*", "**", "{x}"]), max_size=9),
     st.text(st.sampled_from("ab/"), max_size=10),
