@@ -141,3 +141,7 @@ def test_refusals_are_retried_and_end(cloud: TestCloud) -> None:
         cloud.settle()
         cloud.clock.now += 10
     assert cloud.ask("GET", f"/toy/v1/toys/{second}").json["toy"]["status"] == "ERROR: out of paint"
+
+
+def test_a_query_string_has_an_end(cloud: TestCloud) -> None:
+    assert cloud.ask("GET", f"/toy/v1/toys?name={'x' * 60_000}").status == 400

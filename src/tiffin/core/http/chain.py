@@ -35,6 +35,9 @@ from tiffin.core.tables import Table
 MAX_BODY = 1 << 20
 """Bytes of a JSON body; Nova's user data and Heat's templates are the largest that fit upstream."""
 
+MAX_QUERY = 16 << 10
+"""Bytes of a query string: what web servers before upstream's services let through, and far below what databases take."""
+
 log = structlog.get_logger("http")
 _json = msgspec.json.Encoder()
 
@@ -43,6 +46,8 @@ _json = msgspec.json.Encoder()
 
 
 def find_service(x: Exchange) -> None:
+    if len(x.request.query_string) > MAX_QUERY:
+        raise BadRequest(f"The query string has {len(x.request.query_string)} bytes; at most {MAX_QUERY} are accepted.")
     ref = x.front.ref(x.path)
     if ref is None:
         raise NotFound("There is no service at this path. GET / lists them.")
