@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.identity.conftest import ADMIN_PASSWORD, URL, IdentityCloud
 from tiffin.services.identity.public import BootstrapOptions, IdentitySettings, bootstrap, let_in
+from tiffin.services.identity.settings import PasswordSettings
 
 PATHS = (
     "/domains", "/projects", "/users", "/roles", "/role_inferences", "/role_assignments", "/services", "/endpoints", "/regions",
@@ -24,7 +26,7 @@ def again(cloud: IdentityCloud, url: str = URL) -> None:
 
 
 def mend(cloud: IdentityCloud) -> list[str]:
-    return let_in(cloud.cloud.database, cloud.cloud.world, ADMIN_PASSWORD, IdentitySettings(password_rounds=4))
+    return let_in(cloud.cloud.database, cloud.cloud.world, ADMIN_PASSWORD, cloud.identity.settings)
 
 
 def administrator(cloud: IdentityCloud) -> None:
@@ -114,3 +116,20 @@ def test_a_replaced_password_ends_the_tokens(cloud: IdentityCloud) -> None:
     assert mend(cloud) == ["Gave admin the password that clouds.yaml has."]
     assert cloud.do("GET", "/users", token=thief).status == 401
     administrator(cloud)
+
+
+@pytest.mark.parametrize("kept_out", ["wrong passwords", "idleness"])
+def test_a_closed_account_is_opened(tmp_path: Path, kept_out: str) -> None:
+    rules = PasswordSettings(lockout_failure_attempts=2, lockout_duration=0, disable_user_account_days_inactive=30)
+    cloud = IdentityCloud(tmp_path / "keys", IdentitySettings(passwords=rules))
+    try:
+        if kept_out == "idleness":
+            cloud.clock.now += 40 * 86_400
+        for _ in range(2):
+            cloud.login("admin", "wrong")
+        assert cloud.login("admin", ADMIN_PASSWORD).status == 401
+        assert mend(cloud) == ["Opened the account of admin, which was locked or had been idle for too long."]
+        administrator(cloud)
+        assert mend(cloud) == []
+    finally:
+        cloud.close()

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from tiffin.core import changes
 from tiffin.core.database import Database
 from tiffin.core.world import World
+from tiffin.services.identity import compliance
 from tiffin.services.identity.authorization import touch
 from tiffin.services.identity.bootstrap import DEFAULT_DOMAIN, BootstrapOptions, bootstrap
 from tiffin.services.identity.passwords import Passwords, hash_password
@@ -39,6 +40,9 @@ def let_in(database: Database, world: World, password: str, settings: IdentitySe
         mended = [f"Made what was missing: {n} x {kind}." for kind, n in (_count(session) - before).items()]
         admin = session.scalars(select(User).where(*_ADMIN)).one()
         mended += _open(session, admin, fresh, world.clock())
+        if compliance.barred(admin, world.clock(), settings.passwords):
+            compliance.open_again(admin, world.clock(), settings.passwords)
+            mended.append("Opened the account of admin, which was locked or had been idle for too long.")
         if mended:
             touch(session)
             origin = changes.Origin(world.clock(), f"req-{world.new_id()}", None, None)
