@@ -168,9 +168,9 @@ def _answer(call: Call, body: Ec2Body, check: Callable[[Key, SignedIn], None]) -
         _check_time(call, given)
         with call.write() as session:
             return _grant(call, session, key)
-    except (Unauthorized, Forbidden):
+    except (Unauthorized, Forbidden) as wrong:
         with call.write() as session:
-            outcomes.failed(session, call, key.proof.user, reason)
+            outcomes.failed(session, call, key.proof.user, reason, [key.proof.method], wrong.message)
         raise
 
 
@@ -184,7 +184,7 @@ def _grant(call: Call, session: Session, key: Key) -> tuple[Answer, str]:
     if claims.expires_at <= call.now:
         raise Unauthorized(REFUSED)
     meaning = identity.deserve(session, claims)
-    outcomes.succeeded(session, call, user, [key.proof])
+    outcomes.succeeded(session, call, user, [key.proof], meaning)
     return Answer({"token": token_view(call, meaning)}, 200), identity.write(meaning.claims)
 
 
