@@ -46,13 +46,13 @@ _json = msgspec.json.Encoder()
 
 
 def find_service(x: Exchange) -> None:
-    if len(x.request.query_string) > MAX_QUERY:
-        raise BadRequest(f"The query string has {len(x.request.query_string)} bytes; at most {MAX_QUERY} are accepted.")
     ref = x.front.ref(x.path)
     if ref is None:
         raise NotFound("There is no service at this path. GET / lists them.")
     x.service = x.cloud.service(ref.type)
     x.call = Call(x.cloud, x.service, x.request, x.request_id)
+    if len(x.request.query_string) > MAX_QUERY:
+        raise BadRequest(f"The query string has {len(x.request.query_string)} bytes; at most {MAX_QUERY} are accepted.")
     if "\0" in x.path:
         raise NotFound("The resource could not be found.")
     x.path = x.path[len(ref.prefix) :] or "/"
