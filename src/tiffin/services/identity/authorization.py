@@ -59,7 +59,7 @@ def ancestors(session: Session, project: Project) -> list[str]:
 def below(tops: Any) -> CTE:
     """(id, parent_id) of every project below those whose ids are `tops`: a list, or a statement of one column."""
     columns = select(Project.id, Project.parent_id)
-    first = columns.where(Project.parent_id.in_(tops)).cte("below", recursive=True)
+    first = columns.where(Project.parent_id.in_(tops)).cte(recursive=True)  # without a name: a statement may hold two
     return first.union(columns.join(first, Project.parent_id == first.c.id))
 
 
