@@ -7,23 +7,26 @@ import ipaddress
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tiffin.core.cloud import Cloud, ServiceRef
 from tiffin.core.database import Database
-from tiffin.core.driver import Refused
 from tiffin.core.engine import Engine
 from tiffin.core.migrate import migrate
 from tiffin.core.quota import UnifiedLimits
-from tiffin.core.settings import Settings, SettingsError
+from tiffin.core.settings import Settings, SettingsError, parts
 from tiffin.core.state_folder import StateFolder
 from tiffin.core.world import World
+from tiffin.host.joined import JoinedHosts
 from tiffin.services.compute.drivers.base import Hosts, Hypervisor
 from tiffin.services.identity.public import Identity, IdentitySettings, KeptLimits, Keys
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.network.drivers.base import HostNetwork, MetadataListener, NetworkBackend
+
+if TYPE_CHECKING:
+    from tiffin.host.agent import AgentHost
 
 SERVICES = (
     ServiceRef("identity", "/identity", "tiffin.services.identity.service"),
@@ -45,28 +48,6 @@ class Composition:
     engine: Engine
     settings: Settings
     daemons: Any = None  # OVN's, on a real cloud
-
-
-class LocalHosts:
-    """The hosts of a cloud that are reached in this process."""
-
-    def __init__(self, hosts: dict[str, tuple[Hypervisor, HostNetwork]]) -> None:
-        self._hosts = hosts
-
-    def hypervisor(self, host: str) -> Hypervisor:
-        return self._host(host)[0]
-
-    def network(self, host: str) -> HostNetwork:
-        return self._host(host)[1]
-
-    def _host(self, name: str) -> tuple[Hypervisor, HostNetwork]:
-        try:
-            return self._hosts[name]
-        except KeyError:
-            raise Refused(f"There is no host {name} here (any more).") from None
-
-    def names(self) -> list[str]:
-        return sorted(self._hosts)
 
 
 def compose(settings: Settings, tell: Tell = lambda step: None, world: World | None = None) -> Composition:
@@ -133,6 +114,12 @@ def listen(composition: Composition) -> None:
     from tiffin.services.network.public import watch
 
     watch(composition.cloud)
+    if composition.settings.hosts_listen is not None:
+        from tiffin.host.door import Door, Keys
+
+        keys = Keys(composition.settings.home / "keys")
+        keys.ensure(composition.cloud.world.clock())
+        Door(composition.cloud, keys).open(parts(composition.settings.hosts_listen))
 
 
 def node() -> str:
@@ -163,7 +150,7 @@ def _simulated(cloud: Cloud, settings: Settings) -> None:
         for name in names
     }
     cloud.add(NetworkBackend, network)
-    cloud.add(Hosts, LocalHosts(hosts))
+    cloud.add(Hosts, JoinedHosts(cloud, settings.home / "keys", hosts, cloud.world.clock))
 
 
 def _real(cloud: Cloud, settings: Settings) -> Any:
@@ -178,8 +165,33 @@ def _real(cloud: Cloud, settings: Settings) -> Any:
     network = OvsHost(daemons.names, metadata_listener(cloud))
     qemu = Qemu(home.host, image_source(cloud), network.launch_prefix, cloud.world.clock, node())
     cloud.add_lazy(NetworkBackend, lambda: Ovn(daemons.names.nb, daemons.names.sb))
-    cloud.add(Hosts, LocalHosts({node(): (qemu, network)}))
+    cloud.add(Hosts, JoinedHosts(cloud, settings.home / "keys", {node(): (qemu, network)}, cloud.world.clock))
     return daemons
+
+
+def compose_agent(folder: StateFolder) -> AgentHost:
+    """The agent of a host that has joined a cloud, and the drivers that it serves."""
+    from tiffin.core.certificates import Identity as Certified
+    from tiffin.host.agent import Agent, AgentHost, Controller, Membership
+
+    membership = msgspec.json.decode(folder.agent_file.read_bytes(), type=Membership)
+    identity = Certified(folder.keys / "host")
+    controller = Controller(membership, identity)
+    hypervisor, network = _agent_simulated(membership.name, controller.image)
+    agent = Agent(membership, identity, hypervisor, network)
+    return AgentHost(membership, identity, controller, agent, (hypervisor, network))
+
+
+def _agent_simulated(name: str, source: Callable[[str], Iterator[bytes]]) -> tuple[Hypervisor, HostNetwork]:
+    from tiffin.simulator.hypervisor import FACTS, SimulatedHypervisor
+    from tiffin.simulator.network import SimulatedHostNetwork, SimulatedNetwork
+    from tiffin.simulator.world import SimulatedWorld
+
+    facts = msgspec.structs.replace(FACTS, hostname=name)
+    return (
+        SimulatedHypervisor(source, World().clock, SimulatedWorld(), facts),
+        SimulatedHostNetwork(SimulatedNetwork(), name),
+    )
 
 
 def gateway(settings: Settings) -> str:

@@ -32,7 +32,7 @@ class Machine:
         self.agent: Agent | None = None
 
     def join(self, token: JoinToken, address: str = "127.0.0.1:1") -> None:
-        join(("127.0.0.1", self.port), token, self.name, address, self.identity)
+        join(("127.0.0.1", self.port), token.text(), self.name, address, self.identity)
 
     def controller(self) -> Controller:
         return Controller(self.membership, self.identity)
@@ -60,7 +60,7 @@ class Controllers(ComputeCloud):
         self.keys = Keys(folder / "keys")
         self.keys.ensure(self.clock.now)
         self.door = Door(self.cloud, self.keys).open(("127.0.0.1", 0))
-        self.joined = JoinedHosts(self.cloud, self.keys, self.hosts.there, time.monotonic)
+        self.joined = JoinedHosts(self.cloud, folder / "keys", self.hosts.there, time.monotonic)
         self.cloud.add(Hosts, self.joined)  # type: ignore[arg-type]
         self.machines: list[Machine] = []
 

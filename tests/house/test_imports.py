@@ -25,6 +25,12 @@ MENDED_BY_THE_CLI = ("tiffin.bootstrap",)
 """`bootstrap` works on a cloud that lets nobody in, or does not run."""
 
 
+HOSTS_BY_THE_CLI = ("tiffin.host",)
+"""A machine joins a cloud before anything of ours runs on it."""
+SPOKEN_WITH_AGENTS = ("tables", "agents", "joining", "drivers.base")
+"""What of compute the floor of hosts is about."""
+
+
 def module(path: Path) -> str:
     parts = path.relative_to(tree.SOURCE.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -46,8 +52,12 @@ def allowed(own: str, wanted: str) -> bool:
     if own.startswith("tiffin.simulator"):
         return wanted.startswith(("tiffin.core", "tiffin.simulator")) or _is_shared_by_drivers(wanted)
     if own.startswith("tiffin.cli"):
-        ours = (*ENDED_BY_THE_CLI, *ROTATED_BY_THE_CLI, *MENDED_BY_THE_CLI)
+        ours = (*ENDED_BY_THE_CLI, *ROTATED_BY_THE_CLI, *MENDED_BY_THE_CLI, *HOSTS_BY_THE_CLI)
         return wanted.startswith(("tiffin.core", "tiffin.cli", *ours))
+    if own.startswith("tiffin.host"):
+        compute = tuple(f"tiffin.services.compute.{room}" for room in SPOKEN_WITH_AGENTS)
+        shared = ("tiffin.core", "tiffin.host", "tiffin.services.network.drivers.base", *compute)
+        return wanted.startswith(shared) or wanted == "tiffin.services.compute" or own == "tiffin.host.admin"
     return True
 
 

@@ -5,6 +5,7 @@ cloud that it has joined, and asks of it only what guests on this machine need."
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import msgspec
@@ -14,6 +15,7 @@ from tiffin.core.certificates import Identity, write_private
 from tiffin.core.driver import Refused
 from tiffin.core.https import HttpsServer
 from tiffin.core.remote import Connection, Dispatcher, chunks_of, fault_of
+from tiffin.core.settings import parts
 from tiffin.host.door import CONTROLLER
 from tiffin.host.joined import HYPERVISOR, NETWORK
 from tiffin.services.compute.drivers.base import Hypervisor
@@ -38,8 +40,7 @@ class Controller:
     """The controller, as the agent may ask it."""
 
     def __init__(self, membership: Membership, identity: Identity) -> None:
-        host, _, port = membership.controller.rpartition(":")
-        self._connection = Connection(CONTROLLER, (host.strip("[]"), int(port)), identity.client_context())
+        self._connection = Connection(CONTROLLER, parts(membership.controller), identity.client_context())
 
     def image(self, image_id: str) -> Iterator[bytes]:
         """The bytes of an image. Raises `Impossible` or `Refused`."""
@@ -91,13 +92,29 @@ class Agent:
 
     def open(self) -> HttpsServer:
         """Raises OSError when nobody can listen there."""
-        host, _, port = self._membership.listen.rpartition(":")
-        server = HttpsServer((host.strip("[]"), int(port)), self._identity.server_context, self._dispatcher)
+        server = HttpsServer(parts(self._membership.listen), self._identity.server_context, self._dispatcher)
         server.start()
         return server
 
     def close(self) -> None:
         self._dispatcher.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentHost:
+    """A host's agent, and what it is made of."""
+
+    membership: Membership
+    identity: Identity
+    controller: Controller
+    agent: Agent
+    parts: tuple[Hypervisor | HostNetwork, ...]
+
+    def close(self) -> None:
+        """Let go of everything; guests go on."""
+        self.agent.close()
+        for part in self.parts:
+            part.close()
 
 
 def renew(identity: Identity, membership: Membership, controller: Controller, now: float) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import select
 
 from tiffin.core.cloud import Cloud
 from tiffin.core.driver import Refused
-from tiffin.core.remote import Connection, Remote
-from tiffin.host.door import Keys
-from tiffin.services.compute.agent_tables import HostAgent
+from tiffin.core.settings import parts
 from tiffin.services.compute.drivers.base import Hypervisor
+from tiffin.services.compute.tables import HostAgent
 from tiffin.services.network.drivers.base import HostNetwork
 
 FRESH = 2.0
@@ -26,8 +26,9 @@ class JoinedHosts:
     """A `Hosts`: those of this process, and those that have joined."""
 
     def __init__(
-        self, cloud: Cloud, keys: Keys, local: Mapping[str, tuple[Hypervisor, HostNetwork]], clock: Callable[[], float]
+        self, cloud: Cloud, keys: Path, local: Mapping[str, tuple[Hypervisor, HostNetwork]], clock: Callable[[], float]
     ) -> None:
+        """`keys`: the folder of the cloud's keys, which is looked into when there is a host to be reached."""
         self._cloud, self._keys, self._local, self._clock = cloud, keys, local, clock
         self._far: dict[tuple[str, str, str], _Host] = {}
         self._known: dict[str, tuple[str, str]] = {}
@@ -71,11 +72,16 @@ class JoinedHosts:
 
 
 class _Host:
-    def __init__(self, name: str, address: str, keys: Keys) -> None:
-        machine, _, port = address.rpartition(":")
-        self.connection = Connection(name, (machine.strip("[]"), int(port)), keys.own.client_context())
+    def __init__(self, name: str, address: str, keys: Path) -> None:
+        # with libraries that a cloud of one machine never needs
+        from tiffin.core.remote import Connection
+        from tiffin.host.door import Keys
+
+        self.connection = Connection(name, parts(address), Keys(keys).own.client_context())
         self.hypervisor = cast(Hypervisor, self._object(Hypervisor, HYPERVISOR))
         self.network = cast(HostNetwork, self._object(HostNetwork, NETWORK))
 
     def _object(self, protocol: type, name: str) -> Any:
+        from tiffin.core.remote import Remote
+
         return Remote(protocol, name, self.connection)

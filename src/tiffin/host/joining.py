@@ -11,7 +11,7 @@ from tiffin.core.certificates import BadCertificate, Identity, fingerprint
 from tiffin.core.driver import Refused
 from tiffin.core.remote import CONNECT, Connection, fault_of
 from tiffin.host.door import CONTROLLER
-from tiffin.services.compute.joining import JoinToken
+from tiffin.services.compute.joining import read_token
 
 MOST = 64 << 10
 """Bytes of a certificate that are read."""
@@ -26,10 +26,15 @@ class _Joined(msgspec.Struct, frozen=True):
     trusted: str
 
 
-def join(controller: tuple[str, int], token: JoinToken, name: str, address: str, identity: Identity) -> None:
-    """Become the host `name`, whose agent answers at `address`. May be repeated. Raises `JoinFailed`.
+def join(controller: tuple[str, int], word: str, name: str, address: str, identity: Identity) -> None:
+    """Become the host `name`, whose agent answers at `address`, by the word that `host token` printed. May be repeated.
+    Raises `JoinFailed`.
 
     The secret is sent only to who has shown a certificate of the authority that the token names."""
+    try:
+        token = read_token(word)
+    except ValueError as no:
+        raise JoinFailed(str(no)) from no
     authority = _authority(controller, token.fingerprint)
     body = {"secret": token.secret, "name": name, "address": address, "request": identity.request(name).decode()}
     context = ssl.create_default_context(cadata=authority.decode())

@@ -11,9 +11,8 @@ from sqlalchemy import select
 from tiffin.core.cloud import Cloud
 from tiffin.core.driver import Impossible
 from tiffin.services.compute import public
-from tiffin.services.compute.agent_tables import HostAgent
 from tiffin.services.compute.lifecycles import wiring
-from tiffin.services.compute.tables import Server, ServerNic
+from tiffin.services.compute.tables import HostAgent, Server, ServerNic
 from tiffin.services.image import public as image
 from tiffin.services.network import public as network
 

@@ -15,8 +15,7 @@ from tiffin.core import changes
 from tiffin.core.certificates import Authority, BadCertificate, fingerprint, key_digest
 from tiffin.core.cloud import Cloud
 from tiffin.core.errors import BadRequest, Conflict, Forbidden
-from tiffin.services.compute.agent_tables import HostAgent, HostToken
-from tiffin.services.compute.tables import ComputeHost, Server
+from tiffin.services.compute.tables import ComputeHost, HostAgent, HostToken, Server
 
 CERTIFICATE_DAYS = 365
 TOKEN_SECONDS = 3600.0
