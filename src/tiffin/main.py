@@ -26,7 +26,9 @@ from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.network.drivers.base import HostNetwork, MetadataListener, NetworkBackend
 
 if TYPE_CHECKING:
-    from tiffin.host.agent import AgentHost
+    from tiffin.core.certificates import Identity as Certified
+    from tiffin.host.agent import AgentHost, Controller, Membership
+    from tiffin.services.network.drivers.ovn_tunnels import Tunnels
 
 SERVICES = (
     ServiceRef("identity", "/identity", "tiffin.services.identity.service"),
@@ -156,17 +158,33 @@ def _simulated(cloud: Cloud, settings: Settings) -> None:
 def _real(cloud: Cloud, settings: Settings) -> Any:
     """QEMU and OVN on this machine."""
     from tiffin.services.compute.drivers.qemu import Qemu
+    from tiffin.services.compute.drivers.qemu import Settings as QemuSettings
     from tiffin.services.network.drivers.ovn import Ovn
     from tiffin.services.network.drivers.ovn_daemons import Daemons
     from tiffin.services.network.drivers.ovs_host import OvsHost
 
     home = StateFolder(settings.home)
-    daemons = Daemons(home.ovn, settings.tag, host=node(), gateway=(gateway(settings),), external=settings.external)
+    tunnels = _tunnels(settings, cloud.world.clock())
+    daemons = Daemons(
+        home.ovn, settings.tag, host=node(), gateway=(gateway(settings),), external=settings.external, tunnels=tunnels
+    )
     network = OvsHost(daemons.names, metadata_listener(cloud))
-    qemu = Qemu(home.host, image_source(cloud), network.launch_prefix, cloud.world.clock, node())
+    options = QemuSettings(full_checksums=tunnels is not None)
+    qemu = Qemu(home.host, image_source(cloud), network.launch_prefix, cloud.world.clock, node(), options)
     cloud.add_lazy(NetworkBackend, lambda: Ovn(daemons.names.nb, daemons.names.sb))
     cloud.add(Hosts, JoinedHosts(cloud, settings.home / "keys", {node(): (qemu, network)}, cloud.world.clock))
     return daemons
+
+
+def _tunnels(settings: Settings, now: float) -> Tunnels | None:
+    """Those to the other machines of the cloud. Raises `SettingsError`."""
+    if settings.underlay is None:
+        return None
+    from tiffin.host.door import Keys
+    from tiffin.host.tunnels import of_controller
+
+    Keys(settings.home / "keys").ensure(now)
+    return of_controller(settings)
 
 
 def compose_agent(folder: StateFolder) -> AgentHost:
@@ -177,20 +195,41 @@ def compose_agent(folder: StateFolder) -> AgentHost:
     membership = msgspec.json.decode(folder.agent_file.read_bytes(), type=Membership)
     identity = Certified(folder.keys / "host")
     controller = Controller(membership, identity)
-    hypervisor, network = _agent_simulated(membership.name, controller.image)
+    make = _simulated_host if membership.simulated else _real_host
+    hypervisor, network = make(folder, membership, identity, controller)
     agent = Agent(membership, identity, hypervisor, network)
     return AgentHost(membership, identity, controller, agent, (hypervisor, network))
 
 
-def _agent_simulated(name: str, source: Callable[[str], Iterator[bytes]]) -> tuple[Hypervisor, HostNetwork]:
+def _real_host(
+    folder: StateFolder, membership: Membership, identity: Certified, controller: Controller
+) -> tuple[Hypervisor, HostNetwork]:
+    """QEMU on this machine, and a chassis of the cloud's OVN."""
+    from tiffin.host import tunnels
+    from tiffin.services.compute.drivers.qemu import Qemu
+    from tiffin.services.compute.drivers.qemu import Settings as QemuSettings
+    from tiffin.services.network.drivers.ovn_daemons import Daemons
+    from tiffin.services.network.drivers.ovs_host import OvsHost
+
+    to_others = tunnels.of_member(membership, identity)
+    daemons = Daemons(folder.ovn, tunnels.tag(folder), host=membership.name, tunnels=to_others)
+    daemons.start()
+    network = OvsHost(daemons.names, controller.metadata)
+    options = QemuSettings(full_checksums=True)
+    return Qemu(folder.host, controller.image, network.launch_prefix, World().clock, membership.name, options), network
+
+
+def _simulated_host(
+    folder: StateFolder, membership: Membership, identity: Certified, controller: Controller
+) -> tuple[Hypervisor, HostNetwork]:
     from tiffin.simulator.hypervisor import FACTS, SimulatedHypervisor
     from tiffin.simulator.network import SimulatedHostNetwork, SimulatedNetwork
     from tiffin.simulator.world import SimulatedWorld
 
-    facts = msgspec.structs.replace(FACTS, hostname=name)
+    facts = msgspec.structs.replace(FACTS, hostname=membership.name)
     return (
-        SimulatedHypervisor(source, World().clock, SimulatedWorld(), facts),
-        SimulatedHostNetwork(SimulatedNetwork(), name),
+        SimulatedHypervisor(controller.image, World().clock, SimulatedWorld(), facts),
+        SimulatedHostNetwork(SimulatedNetwork(), membership.name),
     )
 
 

@@ -14,6 +14,7 @@ NAMES_DRIVERS = {"tiffin.main"}
 
 ENDED_BY_THE_CLI = (
     "tiffin.services.network.drivers.ovn_daemons",
+    "tiffin.services.network.drivers.ovn_tunnels",
     "tiffin.services.compute.drivers.qemu_process",
     "tiffin.services.compute.drivers.qmp",
 )
@@ -27,6 +28,7 @@ MENDED_BY_THE_CLI = ("tiffin.bootstrap",)
 
 HOSTS_BY_THE_CLI = ("tiffin.host",)
 """A machine joins a cloud before anything of ours runs on it."""
+TUNNELS = "tiffin.services.network.drivers.ovn_tunnels"
 SPOKEN_WITH_AGENTS = ("tables", "agents", "joining", "drivers.base")
 """What of compute the floor of hosts is about."""
 
@@ -56,7 +58,7 @@ def allowed(own: str, wanted: str) -> bool:
         return wanted.startswith(("tiffin.core", "tiffin.cli", *ours))
     if own.startswith("tiffin.host"):
         compute = tuple(f"tiffin.services.compute.{room}" for room in SPOKEN_WITH_AGENTS)
-        shared = ("tiffin.core", "tiffin.host", "tiffin.services.network.drivers.base", *compute)
+        shared = ("tiffin.core", "tiffin.host", "tiffin.services.network.drivers.base", TUNNELS, *compute)
         return wanted.startswith(shared) or wanted == "tiffin.services.compute" or own == "tiffin.host.admin"
     return True
 

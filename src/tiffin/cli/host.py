@@ -15,14 +15,14 @@ from typing import Any
 
 import msgspec
 
-from tiffin.cli import processes
+from tiffin.cli import fitness, packages, processes
 from tiffin.cli.cloud import alone, command, home_of, open_cloud
 from tiffin.cli.errors import CliError
 from tiffin.cli.progress import step
 from tiffin.core.settings import parts
 from tiffin.core.state_folder import StateFolder
 
-PATIENCE = 15.0
+PATIENCE = 40.0
 """Seconds for an agent to answer after its start, or to end."""
 
 
@@ -40,6 +40,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     join.add_argument("--listen", required=True, metavar="HOST:PORT", help="where the controller reaches this machine")
     join.add_argument(
         "--name", default=socket.gethostname(), help="this machine's among the hosts (default: %(default)s)"
+    )
+    join.add_argument(
+        "--underlay",
+        metavar="INTERFACE=ADDRESS/PREFIX",
+        default="",
+        help="the interface that leads to the other machines, which the cloud takes, and this one's address there",
     )
     join.add_argument("--simulated", action="store_true", help="guests in memory: no root, no packages")
     kinds.add_parser("start", help="start the agent again")
@@ -128,6 +134,8 @@ def _join(options: argparse.Namespace) -> int:
         controller, listen = parts(options.controller), parts(options.listen)
     except ValueError:
         raise CliError("write addresses as HOST:PORT, as in 192.0.2.1:8443.") from None
+    if not options.simulated:
+        _prepare(options, folder)
     with alone(folder):
         folder.create()
         with step("Joining"):
@@ -135,7 +143,7 @@ def _join(options: argparse.Namespace) -> int:
                 join(controller, options.token, options.name, options.listen, Identity(folder.keys / "host"))
             except JoinFailed as no:
                 raise CliError(str(no)) from no
-        member = Membership(options.name, options.listen, options.controller, options.simulated)
+        member = Membership(options.name, options.listen, options.controller, options.simulated, options.underlay)
         write_private(folder.agent_file, msgspec.json.format(msgspec.json.encode(member)))
         _end(folder)
         _run_agent(folder, listen)
@@ -145,9 +153,7 @@ def _join(options: argparse.Namespace) -> int:
 
 def _start(options: argparse.Namespace) -> int:
     folder = _joined(options)
-    from tiffin.host.agent import Membership
-
-    member = msgspec.json.decode(folder.agent_file.read_bytes(), type=Membership)
+    member = _membership(folder)
     with alone(folder):
         if _pid(folder) is None:
             _run_agent(folder, parts(member.listen))
@@ -165,10 +171,13 @@ def _stop(options: argparse.Namespace) -> int:
 
 def _leave(options: argparse.Namespace) -> int:
     folder = _joined(options)
+    member = _membership(folder)
     with alone(folder):
         _end(folder)
         if any((folder.host / "guests").glob("*")):
             raise CliError("guests are on this host; move or delete them first (`host start` lets the cloud do so).")
+        if not member.simulated:
+            _end_network(folder, member)
         shutil.rmtree(folder.root)
     print("This machine is no host any more. On the controller: `./tiffin host remove NAME`.")
     return 0
@@ -179,6 +188,36 @@ def _joined(options: argparse.Namespace) -> StateFolder:
     if not folder.agent_file.exists():
         raise CliError(f"{folder.root} has joined no cloud; `{command('host join', options.home)}` does that.")
     return folder
+
+
+def _membership(folder: StateFolder) -> Any:
+    from tiffin.host.agent import Membership
+
+    return msgspec.json.decode(folder.agent_file.read_bytes(), type=Membership)
+
+
+def _prepare(options: argparse.Namespace, folder: StateFolder) -> None:
+    """What real guests need of this machine. Raises `CliError`."""
+    from tiffin.services.network.drivers.ovn_tunnels import read_underlay
+
+    if obstacles := fitness.obstacles():
+        raise CliError("real guests cannot run here:\n" + "\n".join(f"    - {reason}" for reason in obstacles))
+    try:
+        read_underlay(options.underlay)
+    except ValueError as no:
+        raise CliError(f"--underlay: {no}") from None
+    folder.create()
+    packages.ensure(packages.CLOUD, folder.log.with_name("setup.log"))
+
+
+def _end_network(folder: StateFolder, member: Any) -> None:
+    from tiffin.core.certificates import Identity
+    from tiffin.host import tunnels
+    from tiffin.services.network.drivers.ovn_daemons import Daemons
+
+    to_others = tunnels.of_member(member, Identity(folder.keys / "host"))
+    with step("Stopping the network"):
+        Daemons(folder.ovn, tunnels.tag(folder), host=member.name, tunnels=to_others).stop()
 
 
 def _pid(folder: StateFolder) -> int | None:

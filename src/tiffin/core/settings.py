@@ -53,6 +53,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "of their own. Set by operators with more than one box, to an address that only those can reach."
         ),
     ] = None
+    underlay: Annotated[
+        str | None,
+        Meta(
+            description="INTERFACE=ADDRESS/PREFIX, such as eth1=10.99.0.1/24: the interface, which the cloud takes for its "
+            "own, that leads to the other machines, and this one's address there. Guests of different machines meet "
+            "through it. Set with hosts_listen; OVN then answers those machines at its address, port 6642."
+        ),
+    ] = None
     database: Annotated[
         str | None,
         Meta(

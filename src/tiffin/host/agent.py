@@ -34,6 +34,7 @@ class Membership(msgspec.Struct, frozen=True):
     listen: str  # HOST:PORT where the agent answers
     controller: str  # HOST:PORT of the controller's door
     simulated: bool = False
+    underlay: str = ""  # INTERFACE=ADDRESS/PREFIX of the tunnels
 
 
 class Controller:
