@@ -17,7 +17,7 @@ class NamespaceRow(Table):
     __table_args__ = (
         Index("metadef_namespace_owner", "owner", "created_at"),
         Index("metadef_namespace_visibility", "visibility", "created_at"),
-        Index("metadef_namespace_created", "created_at", "id"),
+        Index("metadef_namespace_created", "created_at", "namespace"),
     )
     id: Mapped[Id] = mapped_column(primary_key=True)
     namespace: Mapped[Name] = mapped_column(unique=True)

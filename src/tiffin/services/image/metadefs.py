@@ -107,10 +107,12 @@ def listing(call: Call, kind: type[Named], namespace: NamespaceRow) -> Page:
 
 
 def sorting(call: Call, kind: type[Named | NamespaceRow], keys: Collection[str]) -> list[Key]:
-    """The order that a list asks for; the newest first if it does not say. Raises `BadRequest`."""
+    """The order that a list asks for, and then by name; the newest first if it does not say. Raises `BadRequest`."""
     key, direction = call.param("sort_key") or "created_at", call.param("sort_dir") or "desc"
     if key not in keys:
         raise BadRequest(f"Invalid sort key: {key!r:.80}. It must be one of the following: {', '.join(keys)}.")
     if direction not in ("asc", "desc"):
         raise BadRequest(f"Invalid sort direction: {direction!r:.80}. It must be asc or desc.")
-    return [(getattr(kind, key), direction == "desc")]
+    name = kind.namespace if kind is NamespaceRow else kind.name
+    wanted = getattr(kind, key)
+    return [(wanted, direction == "desc")] + ([(name, False)] if wanted is not name else [])
