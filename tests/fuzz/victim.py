@@ -35,6 +35,7 @@ class Attacker(LocalClient):
         app: Callable[..., Any] = make(self.composition.cloud, lambda detail: (200, {"status": "ok"}))
         super().__init__(app, "127.0.0.1:8000")
         bootstrap.identity(self.composition, lambda step: None)
+        bootstrap.definitions(self.composition, lambda step: None)
         bootstrap.first_start(self.composition, app, lambda step: None)
         secrets = folder.secrets()
         self.tokens = {

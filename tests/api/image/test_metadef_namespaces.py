@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-
 from .conftest import ImageCloud
 from .metadefs import COLOR, NAMESPACES, SIZE, WHEN, make, path, refused, say
 

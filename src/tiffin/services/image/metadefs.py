@@ -113,6 +113,6 @@ def sorting(call: Call, kind: type[Named | NamespaceRow], keys: Collection[str])
         raise BadRequest(f"Invalid sort key: {key!r:.80}. It must be one of the following: {', '.join(keys)}.")
     if direction not in ("asc", "desc"):
         raise BadRequest(f"Invalid sort direction: {direction!r:.80}. It must be asc or desc.")
-    name = kind.namespace if kind is NamespaceRow else kind.name
-    wanted = getattr(kind, key)
-    return [(wanted, direction == "desc")] + ([(name, False)] if wanted is not name else [])
+    name = "namespace" if kind is NamespaceRow else "name"
+    found: list[Key] = [(getattr(kind, key), direction == "desc")]
+    return found if key == name else [*found, (getattr(kind, name), False)]
