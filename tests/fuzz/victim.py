@@ -125,6 +125,9 @@ class Attacker(LocalClient):
         server = {"name": "s", "imageRef": image, "flavorRef": "1", "networks": [{"uuid": net}]}
         self._do("POST", f"{compute}/servers", server, "server")
         self._do("POST", "/image/v2/images", {"name": "i", "disk_format": "raw", "container_format": "bare"})
+        part = [{"name": image}]  # names are what is known of them, so that they are like ids here
+        parts = {"objects": part, "tags": part, "resource_type_associations": part}
+        self._do("POST", "/image/v2/metadefs/namespaces", {"namespace": image, "visibility": "public", **parts}, who="admin")
         self._do("GET", "/placement/resource_providers", who="admin")
         self._do("GET", "/identity/v3/users", who="admin")
         self._do("GET", "/identity/v3/projects", who="admin")

@@ -110,6 +110,15 @@ def test_what_is_no_definition(cloud: ImageCloud, wrong: dict[str, Any]) -> None
     assert refused(cloud, "PUT", path("properties", "size"), 400, body)
 
 
+@pytest.mark.parametrize(("depth", "status"), [(32, 201), (33, 400), (900, 400), (985, 400), (100_000, 400)])
+def test_a_default_is_not_too_deep(cloud: ImageCloud, depth: int, status: int) -> None:
+    body = b'{"name": "n", "title": "t", "type": "array", "default": ' + b"[" * depth + b"]" * depth + b"}"
+    headers = {"X-Auth-Token": "admin", "Content-Type": "application/json"}
+    assert cloud.client.request("POST", path("properties"), headers=headers, body=body).status == status
+    inside = b'{"name": "o", "properties": {"p": ' + body + b"}}"
+    assert cloud.client.request("POST", path("objects"), headers=headers, body=inside).status == status
+
+
 @pytest.mark.parametrize("missing", ["name", "title", "type"])
 def test_what_a_definition_needs(cloud: ImageCloud, missing: str) -> None:
     body = {name: value for name, value in {"name": "n", **SIZE}.items() if name != missing}

@@ -14,6 +14,8 @@ MOST = 1000
 """How many objects, properties, tags and associations a namespace may have, of each kind."""
 MOST_BYTES = 65_535
 """Of the definitions of one object or one property, encoded: what upstream's column holds."""
+MOST_DEEP = 32
+"""How many lists and objects of a default value may stand in each other."""
 
 PathName = Annotated[str, Meta(min_length=1, max_length=80, pattern=r"^[^/]*\Z")]
 """A name that is a segment of a path."""
@@ -136,11 +138,18 @@ def check_settable(body: Schema) -> None:
 
 
 def definition(body: Definition) -> dict[str, Any]:
-    """A definition as it is kept and shown, without its name. Raises `BadRequest` for one that is too long."""
+    """A definition as it is kept and shown, without its name. Raises `BadRequest` for one that is too long or too deep."""
+    if _deeper(body.default, MOST_DEEP):
+        raise BadRequest(f"The default of {body.title!r:.80} has more than {MOST_DEEP} lists or objects in each other.")
     found: dict[str, Any] = msgspec.to_builtins(body)
     for name in ("name", "created_at", "updated_at"):
         found.pop(name, None)
     return _bounded(f"The definition titled {body.title!r:.80}", found)
+
+
+def _deeper(value: Any, than: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return inner is not None and (than == 0 or any(_deeper(each, than - 1) for each in inner))
 
 
 def definitions(name: str, bodies: dict[str, Definition] | UnsetType) -> dict[str, Any]:
