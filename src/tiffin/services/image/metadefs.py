@@ -27,6 +27,7 @@ from tiffin.services.image.metadef_tables import (
 ADMIN = "rule:metadef_admin"
 SEEN = "rule:context_is_admin or (role:reader and (project_id:%(project_id)s or 'public':%(visibility)s))"
 RULES = (("metadef_default", ""), ("metadef_admin", "rule:context_is_admin"))
+"""What the rules of operations refer to, and operators' files."""
 SEE = ("get_metadef_namespace", SEEN)
 DELETE = ("delete_metadef_namespace", ADMIN)
 """Also what it takes to delete all parts of a kind."""

@@ -11,6 +11,7 @@ from tiffin.core.quota import Owners, Quota
 from tiffin.core.service import Service
 from tiffin.services.image.dialect import ImageDialect
 from tiffin.services.image.lifecycles.image import ImageLife
+from tiffin.services.image.metadefs import RULES as METADEF_RULES
 from tiffin.services.image.reconcilers import end_dead_uploads, forget_orphans
 from tiffin.services.image.resources.data import data
 from tiffin.services.image.resources.images import images
@@ -66,7 +67,10 @@ service = Service(
     resources=(versions, images, data, members, info, schemas, *METADEFS),
     lifecycles=(ImageLife,),
     reconcilers=(end_dead_uploads, forget_orphans),
-    rules=(("default", ""), ("context_is_admin", "role:admin"), ("service_api", "role:service or role:admin")),
+    rules=(
+        *(("default", ""), ("context_is_admin", "role:admin"), ("service_api", "role:service or role:admin")),
+        *METADEF_RULES,
+    ),
     quotas={
         # upstream's names; sizes in MiB
         "image_size_total": Quota("image_size_total", 1 << 20, _size),

@@ -1,1 +1,1 @@
-"""Who may ask what of the image service, by topic."""
+"""The rows of `personas.py`, by topic."""

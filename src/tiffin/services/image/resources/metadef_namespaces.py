@@ -65,7 +65,7 @@ def path(namespace: str) -> str:
     return f"/v2/metadefs/namespaces/{namespace}"
 
 
-namespaces = Resource("metadef_namespace", "namespaces", "/v2/metadefs/namespaces", view, rules=metadefs.RULES)
+namespaces = Resource("metadef_namespace", "namespaces", "/v2/metadefs/namespaces", view)
 
 
 @namespaces.operation("GET", policy=("get_metadef_namespaces", LIST))
