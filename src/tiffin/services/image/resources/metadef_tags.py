@@ -20,9 +20,7 @@ def view(call: Call, row: Any) -> dict[str, Any]:
     return {"name": row.name, "created_at": iso(row.created_at), "updated_at": iso(row.updated_at)}
 
 
-RULES = (("delete_metadef_tags", ADMIN),)
-
-tags = Resource("metadef_tag", "tags", "/v2/metadefs/namespaces/{namespace}/tags", view, rules=RULES)
+tags = Resource("metadef_tag", "tags", "/v2/metadefs/namespaces/{namespace}/tags", view)
 
 
 @tags.operation("GET", policy=("get_metadef_tags", SEEN), about=metadefs.within)
@@ -57,12 +55,11 @@ def _append(call: Call) -> bool:
     raise BadRequest(f"X-Openstack-Append must be True or False, not {value!r:.80}.")
 
 
-@tags.operation("DELETE", policy=metadefs.DELETE, about=metadefs.within, event="delete")
+@tags.operation("DELETE", policy=("delete_metadef_tags", ADMIN), about=metadefs.within, event="delete")
 def delete_all(call: Call, namespace: str) -> None:
-    within = call.subject
-    call.enforce("delete_metadef_tags", within)
+    call.enforce(metadefs.DELETE[0], call.subject)
     filling.check_deletable(call)
-    filling.empty(call.db, TagRow, within["within"])
+    filling.empty(call.db, TagRow, call.subject["within"])
 
 
 @tags.operation("GET", "/{name}", policy=("get_metadef_tag", SEEN), about=metadefs.of(TagRow), answer_root="")
