@@ -47,18 +47,22 @@ class Pen(NamedTuple):
     namespace: NamespaceRow
 
     def common(self, name: str) -> dict[str, Any]:
+        """What all parts have."""
         return {"namespace_id": self.namespace.id, "name": name, "created_at": self.now, "updated_at": self.now}
 
 
 def pen(call: Call, namespace: NamespaceRow) -> Pen:
+    """What a request writes with."""
     return Pen(call.db, call.new_id, call.now, namespace)
 
 
 def given(value: T | UnsetType) -> T | None:
+    """What a body says, or None where it says nothing."""
     return None if isinstance(value, UnsetType) else value
 
 
 def add_object(pen: Pen, body: ObjectPart) -> ObjectRow:
+    """A new object. Raises `BadRequest` when its definitions are too long."""
     row = ObjectRow(
         id=pen.new_id(),
         description=given(body.description),
@@ -71,12 +75,14 @@ def add_object(pen: Pen, body: ObjectPart) -> ObjectRow:
 
 
 def add_property(pen: Pen, name: str, body: Definition) -> PropertyRow:
+    """A new property. Raises `BadRequest` when its definition is too long."""
     row = PropertyRow(id=pen.new_id(), definition=definition(body), **pen.common(name))
     pen.session.add(row)
     return row
 
 
 def add_tag(pen: Pen, name: str) -> TagRow:
+    """A new tag."""
     row = TagRow(id=pen.new_id(), **pen.common(name))
     pen.session.add(row)
     return row

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, or_, select, true
+from sqlalchemy import ColumnElement, Select, bindparam, or_, select, true
 from sqlalchemy.orm import Session
 
-from tiffin.core.actor import Actor
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, NotFound
 from tiffin.core.listing import Key, limit_of, page
@@ -37,17 +37,23 @@ Named = ObjectRow | TagRow
 Row = TypeVar("Row", bound=Part)
 
 
-def visible(actor: Actor, admin: bool) -> ColumnElement[bool]:
-    """The namespaces that an actor may see: public ones, and those of its project. An administrator sees all."""
+def visible(project: Any, admin: bool) -> ColumnElement[bool]:
+    """The namespaces that a project may see: public ones, and its own. An administrator sees all."""
     if admin:
         return true()
-    return or_(NamespaceRow.visibility == "public", NamespaceRow.owner == (actor.project_id or ""))
+    return or_(NamespaceRow.visibility == "public", NamespaceRow.owner == project)
+
+
+@functools.cache
+def _one(admin: bool) -> Select[NamespaceRow]:
+    seen = visible(bindparam("project"), admin)
+    return select(NamespaceRow).where(NamespaceRow.namespace == bindparam("name"), seen)
 
 
 def find(call: Call, namespace: str, **_: Any) -> NamespaceRow:
     """The namespace of this name. Raises `NotFound` when the actor may not see it."""
-    seen = visible(call.actor, call.allows("context_is_admin"))
-    row = call.db.scalar(select(NamespaceRow).where(NamespaceRow.namespace == namespace, seen))
+    statement = _one(call.allows("context_is_admin"))
+    row = call.db.scalar(statement, {"name": namespace, "project": call.actor.project_id or ""})
     if row is None or not call.allows(SEE[0], Target(row)):
         raise NotFound(f"Namespace {namespace} not found")
     return row
@@ -89,9 +95,14 @@ WORDS: dict[type[Any], str] = {
 }
 
 
-def parts(session: Session, kind: type[Row], namespace: NamespaceRow) -> list[Row]:
-    """All parts of a kind, by name."""
-    return list(session.scalars(select(kind).where(kind.namespace_id == namespace.id).order_by(kind.name)))
+@functools.cache
+def _parts(kind: type[Part]) -> Select[Any]:
+    return select(*kind.__table__.columns).where(kind.namespace_id == bindparam("id")).order_by(kind.name)
+
+
+def parts(session: Session, kind: type[Part], namespace: NamespaceRow) -> list[Any]:
+    """All parts of a kind, by name, to be shown."""
+    return list(session.execute(_parts(kind), {"id": namespace.id}))
 
 
 def listing(call: Call, kind: type[Named], namespace: NamespaceRow) -> Page:

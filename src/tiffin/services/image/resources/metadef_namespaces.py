@@ -71,7 +71,7 @@ namespaces = Resource("metadef_namespace", "namespaces", "/v2/metadefs/namespace
 @namespaces.operation("GET", policy=("get_metadef_namespaces", LIST))
 def index(call: Call) -> Page:
     call.enforce("list_metadef_resource_types")
-    statement = select(*COLUMNS).where(metadefs.visible(call.actor, call.allows("context_is_admin")))
+    statement = select(*COLUMNS).where(metadefs.visible(call.actor.project_id or "", call.allows("context_is_admin")))
     visibility, types = call.param("visibility"), call.param("resource_types")
     if visibility:
         if visibility not in ("public", "private"):

@@ -16,6 +16,8 @@ from tiffin.services.image.metadef_bodies import AssociationIn, check_settable
 from tiffin.services.image.metadef_tables import AssociationRow, NamespaceRow, ResourceTypeRow
 from tiffin.services.image.metadefs import ADMIN, SEEN
 
+_SHOWN = ("name", "prefix", "properties_target", "created_at", "updated_at")
+
 
 def _type(call: Call, row: ResourceTypeRow) -> dict[str, Any]:
     return {"name": row.name, "created_at": iso(row.created_at), "updated_at": iso(row.updated_at)}
@@ -28,8 +30,8 @@ def shown(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {**words, **times}
 
 
-def view(call: Call, row: AssociationRow) -> dict[str, Any]:
-    return shown(vars(row))
+def view(call: Call, row: Any) -> dict[str, Any]:
+    return shown({name: getattr(row, name) for name in _SHOWN})
 
 
 resource_types = Resource("metadef_resource_type", "resource_types", "/v2/metadefs/resource_types", _type)
