@@ -19,8 +19,8 @@ OCTETS = {"Content_Type": "application/octet-stream"}
 class ImageCloud(TestCloud):
     """A cloud with images only, and the words that its tests use."""
 
-    def __init__(self) -> None:
-        super().__init__([ServiceRef("image", "/image", "tiffin.services.image.service")])
+    def __init__(self, **options: Any) -> None:
+        super().__init__([ServiceRef("image", "/image", "tiffin.services.image.service")], **options)
         self.store = MemoryStore()
         self.cloud.add(ImageStores, ImageStores([self.store]))
 
