@@ -96,7 +96,7 @@ def test_the_limit_is_the_makers_and_the_use_is_the_owners(cloud: LimitedCloud) 
 def registered(composition: Composition) -> dict[str, int]:
     with composition.cloud.database.read() as session:
         rows = session.execute(select(RegisteredLimit.resource_name, RegisteredLimit.default_limit))
-        return {name: default for name, default in rows}
+        return {row.resource_name: row.default_limit for row in rows}
 
 
 def start(home: Path, sections: dict[str, Any]) -> Composition:

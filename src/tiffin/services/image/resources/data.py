@@ -19,7 +19,7 @@ from tiffin.core.resource import Answer, Resource
 from tiffin.core.schema import Schema
 from tiffin.services.image import content, uploads
 from tiffin.services.image.drivers.base import CHUNK, ImageStores, Missing, StoreFull
-from tiffin.services.image.resources.images import MODIFY, OWNER, SHOW, find, is_admin
+from tiffin.services.image.resources.images import MODIFY, OWNER, SHOW, find, is_admin, look
 from tiffin.services.image.rules import parse_range
 from tiffin.services.image.tables import BlobRow, ImageRow
 from tiffin.services.image.uploads import MIB
@@ -96,18 +96,18 @@ def _room(call: Call, image: ImageRow, name: str, size: int) -> int | None:
     return None if room is None else room * MIB
 
 
-@data.operation("PUT", "/file", policy=("upload_image", OWNER), transaction="none", raw=True, ok=204)
+@data.operation("PUT", "/file", policy=("upload_image", OWNER), about=look, transaction="none", raw=True, ok=204)
 def upload(call: Call, id: str) -> None:
     _receive(call, id, "upload_image", "upload")
 
 
-@data.operation("PUT", "/stage", policy=MODIFY, transaction="none", raw=True, ok=204)
+@data.operation("PUT", "/stage", policy=MODIFY, about=look, transaction="none", raw=True, ok=204)
 def stage(call: Call, id: str) -> None:
     _receive(call, id, "modify_image", "stage")
 
 
 @data.operation(
-    "GET", "/file", policy=("download_image", SHOW.replace("role:reader", "role:member")), transaction="none"
+    "GET", "/file", policy=("download_image", SHOW.replace("role:reader", "role:member")), about=look, transaction="none"
 )
 def download(call: Call, id: str) -> Answer:
     with call.read():
