@@ -73,7 +73,8 @@ def _one(parts: Sequence[Any], guard: Guard) -> Raw:
     here = f"/v2/images/{values[-1]}"
     listed = Raw(tags) if isinstance(tags, str) else tags
     names = _decode(stores) if isinstance(stores, str) else stores
-    more = listed, iso(created_at), iso(updated_at), ",".join(names) if names else UNSET, here, f"{here}/file"
+    kept_in = ",".join(names) if names else UNSET
+    more: list[Any] = [listed, iso(created_at), iso(updated_at), kept_in, here, f"{here}/file"]
     found = Shown(*values, *more)
     base, own = _encode(found), _properties(properties, guard)
     return Raw(b"%b,%b" % (base[:-1], own[1:]) if own != b"{}" else base)
