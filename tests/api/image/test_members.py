@@ -143,4 +143,5 @@ def test_errors_of_members_say_what_is_wrong(cloud: ImageCloud, shared: str) -> 
     assert reply.json["message"] == 'Incorrect request: Status must be "pending", "accepted" or "rejected".'
     assert cloud.ask("PUT", members(shared, "p2"), "member", {"status": "maybe"}).status == 403
     assert cloud.ask("PUT", members(shared, "p2"), "other", {}).status == 400
+    assert cloud.ask("PUT", members(shared, "p2"), "other", {"status": "accepted", "member": "p2"}).status == 200
     assert cloud.ask("DELETE", members(shared, "p2"), "other").status == 403
