@@ -132,8 +132,9 @@ class Scene:
         return reply.status
 
 
-def all_rows() -> list[Row]:
-    found: list[Row] = []
+def all_rows() -> list[Any]:
+    """The rows of every topic. A topic may have an exam of its own: its rows are of another class, with a `shape` too."""
+    found: list[Any] = []
     for module in sorted(m.name for m in pkgutil.iter_modules(asked.__path__)):
         found += importlib.import_module(f"{asked.__name__}.{module}").ROWS
     return found
