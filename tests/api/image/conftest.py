@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -19,8 +19,12 @@ OCTETS = {"Content_Type": "application/octet-stream"}
 class ImageCloud(TestCloud):
     """A cloud with images only, and the words that its tests use."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__([ServiceRef("image", "/image", "tiffin.services.image.service")], **options)
+    def __init__(
+        self, sections: Mapping[str, Any] | None = None, services: Iterable[ServiceRef] = (), **options: Any
+    ) -> None:
+        """`sections`: what an operator has set. `services`: further ones. `options`: those of `TestCloud`."""
+        image = ServiceRef("image", "/image", "tiffin.services.image.service")
+        super().__init__([image, *services], sections=sections, **options)
         self.store = MemoryStore()
         self.cloud.add(ImageStores, ImageStores([self.store]))
 

@@ -177,3 +177,13 @@ def test_a_smaller_limit_binds_only_what_is_new(cloud: ImageCloud, monkeypatch: 
     monkeypatch.setitem(service.__dict__, "settings", msgspec.structs.replace(service.settings, properties=-1, tags=-1))
     assert cloud.patch(id, [{"op": "add", "path": "/c", "value": "3"}]).status == 200
     assert cloud.ask("PUT", f"/image/v2/images/{id}/tags/c").status == 204
+
+
+def test_properties_have_a_size_together(cloud: ImageCloud) -> None:
+    big = "x" * 65_535
+    assert cloud.ask("POST", "/image/v2/images", json={"a": big, "b": big, "c": "x"}).status == 413
+    id = cloud.make(a=big)["id"]
+    reply = cloud.patch(id, [{"op": "add", "path": "/b", "value": big}, {"op": "add", "path": "/c", "value": "x"}])
+    assert (reply.status, "131072 bytes" in reply.json["message"]) == (413, True)
+    assert cloud.patch(id, [{"op": "add", "path": "/b", "value": big[:60_000]}]).status == 200
+    assert len(cloud.show(id)["b"]) == 60_000

@@ -133,6 +133,17 @@ def check_property(name: str, value: Any) -> None:
         raise BadRequest(f"Invalid input for field/attribute {name}: {bad}.") from None
 
 
+MOST_KEPT = 128 << 10
+"""Bytes of all properties of an image together, as JSON: a list may show a thousand images. Upstream bounds each alone."""
+
+
+def check_size(properties: dict[str, str | None]) -> None:
+    """Raises `TooLarge` when an image would have more bytes of properties than it may."""
+    size = len(msgspec.json.encode(properties))
+    if size > MOST_KEPT:
+        raise TooLarge(f"The properties of an image may have {MOST_KEPT} bytes together; these have {size}.")
+
+
 def check_amount(what: str, count: int, most: int) -> None:
     """Raises `TooLarge` when an image would have more of something (properties, tags, members) than it may; -1: any number."""
     if 0 <= most < count:

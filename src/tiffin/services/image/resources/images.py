@@ -95,6 +95,7 @@ def create(call: Call) -> ImageRow:
     settings = call.service.settings
     rules.check_amount("properties", len(properties), settings.properties)
     rules.check_amount("tags", len(values.get("tags", [])), settings.tags)
+    rules.check_size(properties)
     _check_visibility(call, values.get("visibility"), call.subject)
     row = add(call, values, properties)
     call.response_headers["Location"] = f"{call.base_url}/v2/images/{row.id}"
@@ -207,6 +208,8 @@ def _change(call: Call, row: ImageRow, values: dict[str, Any], properties: dict[
         rules.check_amount("properties", len(properties), call.service.settings.properties)
     if "tags" in values:
         rules.check_amount("tags", len(values["tags"]), call.service.settings.tags)
+    if properties != row.properties:
+        rules.check_size(properties)
     for name, value in values.items():
         setattr(row, name, value)
     row.properties = properties
