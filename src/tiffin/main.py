@@ -155,6 +155,7 @@ def _protect_properties(cloud: Cloud, settings: Settings) -> None:
         found = load(settings.home / "policy", cloud.service("image").settings.property_protection)
         if found is not None:
             cloud.add(Protections, found)
+            cloud.policy("image").asked = found.rules()
 
 
 def _simulated(cloud: Cloud, settings: Settings) -> None:

@@ -140,6 +140,15 @@ def test_the_check_knows_the_file_of_properties(tmp_path: Path, capsys: pytest.C
     file.write_text(f"{file.read_text()}delete = admin\n")
     assert main(["policy", "check", "--home", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"{file}: works as it says.\n"
+    file.write_text("[.*]\ncreate = @\nread = @\nupdate = accountant\ndelete = !\n")
+    (tmp_path / "policy" / "image.yaml").write_text('"accountant": "role:accountant"\n"clerk": "role:clerk"\n')
+    assert main(["policy", "check", "image", "--home", str(tmp_path)]) == 1
+    assert "accountant: there is no such rule" in capsys.readouterr().out
+    with (tmp_path / "tiffin.toml").open("a") as settings:
+        settings.write('rule_format = "policies"\n')
+    assert main(["policy", "check", "image", "--home", str(tmp_path)]) == 1
+    told = capsys.readouterr().out
+    assert ("accountant: " in told, "clerk: there is no such rule" in told) == (False, True)
 
 
 @pytest.mark.parametrize("role", ["member", "reader", "admin"])

@@ -37,6 +37,7 @@ def check(home: Path, services: tuple[str, ...]) -> int:
     """Say what is wrong with the files of these services. Gives the exit code."""
     folder = home / "policy"
     wrong, files, protections = 0, sorted(folder.glob("*")), _protections(home)
+    mistakes, asked = _mistakes(folder, protections)
     if not files:
         print(f"There is no file in {folder}: the defaults hold.")
     for file in files:
@@ -45,7 +46,7 @@ def check(home: Path, services: tuple[str, ...]) -> int:
             print(f"{file}: no service reads it; the names are {', '.join(f'{name}.yaml' for name in SERVICES)}.")
             wrong += 1
         elif protects or file.stem in services:
-            found = _mistakes(folder, protections) if protects else _problems(file)
+            found = mistakes if protects else _problems(file, asked)
             print("\n".join(f"{file}: {problem}" for problem in found or ["works as it says."]))
             wrong += len(found)
     return 1 if wrong else 0
@@ -56,16 +57,18 @@ def _protections(home: Path) -> Any:
     return load(home).section("image", type(service("image").settings)).property_protection
 
 
-def _mistakes(folder: Path, protections: Any) -> list[str]:
+def _mistakes(folder: Path, protections: Any) -> tuple[list[str], frozenset[str]]:
+    """What is wrong with the file of protections, and the rules of `image.yaml` that it asks for."""
     try:
-        importlib.import_module("tiffin.services.image.protections").load(folder, protections)
+        found = importlib.import_module("tiffin.services.image.protections").load(folder, protections)
     except SettingsError as error:
-        return [str(error)]
-    return []
+        return [str(error)], frozenset()
+    return [], found.rules() if found is not None else frozenset()
 
 
-def _problems(file: Path) -> list[str]:
+def _problems(file: Path, asked: frozenset[str]) -> list[str]:
+    own = asked if file.stem == "image" else frozenset()
     try:
-        return policy_file.problems(dict(service(file.stem).all_rules()), file.read_text())
+        return policy_file.problems(dict(service(file.stem).all_rules()), file.read_text(), own)
     except (policy_file.PolicyFileError, UnicodeDecodeError) as error:
         return [f"it is not used at all. {error}"]

@@ -94,6 +94,8 @@ class Policy:
         self, service: str, rules: Iterable[Rule], file: Path | None = None, scopes: Scopes | None = None
     ) -> None:
         self.service, self.file = service, file
+        self.asked: frozenset[str] = frozenset()
+        """Rules of the operator's own that something asks for."""
         self.defaults: dict[str, str] = {}
         for name, check in rules:
             known = self.defaults.setdefault(name, check)
@@ -119,7 +121,7 @@ class Policy:
             text = self.file.read_text()
             others = policy_file.read(text)
             rules = policy_file.merge(rules, others)
-            for problem in policy_file.problems(self.defaults, text):
+            for problem in policy_file.problems(self.defaults, text, self.asked):
                 log.warning("policy.problem", service=self.service, file=str(self.file), what=problem)
         enforcer.set_rules(policy.Rules(rules), overwrite=True, use_conf=False)
         found = _functions(enforcer)

@@ -158,6 +158,7 @@ def test_by_rules_of_policy(ruled: Protected) -> None:
     assert ruled.patch(id, edit("replace", "x_billing_code"), "admin").status == 200
     assert ruled.patch(id, edit("remove", "x_billing_code"), "admin").status == 403  # a rule that nobody wrote
     assert ruled.patch(id, edit("remove", "free"), "member").status == 200
+    assert ruled.cloud.part(Protections).rules() == {"accountant", "sees_bills", "no_such_rule"}
 
 
 ONE = "create = admin\nread = admin\nupdate = admin\n"
@@ -196,4 +197,5 @@ def test_a_cloud_does_not_start_with_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "policy" / "p.conf").write_text(f"[a]\n{ONE}delete = admin\n")
     composition = compose(load(tmp_path))
     assert composition.cloud.part(Protections).sections[0].allowed["delete"] == ("admin",)
+    assert composition.cloud.part(Protections).rules() == frozenset()
     composition.cloud.database.close()

@@ -39,6 +39,12 @@ class Protections(msgspec.Struct, frozen=True):
     sections: tuple[Section, ...]
     rule_format: Literal["roles", "policies"]
 
+    def rules(self) -> frozenset[str]:
+        """The rules of policy that are asked for."""
+        if self.rule_format == "roles":
+            return frozenset()
+        return frozenset(word for s in self.sections for words in s.allowed.values() for word in words) - {"@", "!"}
+
     def allow(self, call: Call, action: Action, name: str) -> bool:
         section = next((s for s in self.sections if s.names.search(name)), None)
         words = section.allowed[action] if section is not None else ()

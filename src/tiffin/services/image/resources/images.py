@@ -69,7 +69,8 @@ def _new(call: Call, **_: Any) -> Target:
     """Whose a new image is to be, which is the body's to say. Raises `Forbidden` when it is to be somebody else's."""
     body = decode_json(call.raw) if call.raw else None
     owner = body.get("owner", call.actor.project_id) if isinstance(body, dict) else call.actor.project_id
-    target = Target(None, project_id=owner, owner=owner)
+    visibility = body.get("visibility", "private") if isinstance(body, dict) else "private"
+    target = Target(None, project_id=owner, owner=owner, visibility=visibility)
     if owner != call.actor.project_id and not call.allows("add_image", target):
         raise Forbidden(f"You are not permitted to create images owned by '{owner!s:.80}'")
     return target
