@@ -70,6 +70,13 @@ def loaded(session: Session, actor: Actor, admin: bool, image_id: str) -> ImageR
     return session.scalar(select(ImageRow).where(ImageRow.id == image_id, seen))
 
 
+def held(session: Session, image_id: str) -> ImageRow | None:
+    """The image as it is now, which nobody else changes until this transaction ends; None if it is gone. Tags and properties
+    are changed as a whole, so that who does not hold the row might undo what another just did."""
+    statement = select(ImageRow).where(ImageRow.id == image_id, ImageRow.status != "deleted").with_for_update()
+    return session.scalar(statement.execution_options(populate_existing=True))
+
+
 def _listed(actor: Actor, admin: bool, visibility: str | None, member_status: str) -> ColumnElement[bool]:
     """What a list shows: community images of others and shares that were not accepted only when they are asked for."""
     project = actor.project_id or ""

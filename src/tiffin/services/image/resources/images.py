@@ -57,6 +57,14 @@ def find(call: Call, id: str, **_: Any) -> ImageRow:
     return row
 
 
+def hold(call: Call, id: str) -> ImageRow:
+    """The image as it is now, for changing what another request may be changing at this moment."""
+    row = search.held(call.db, id)
+    if row is None:
+        raise missing(id)
+    return row
+
+
 def look(call: Call, id: str, **_: Any) -> Target:
     """The image, for showing it."""
     row = search.one(call.db, call.actor, is_admin(call), id)
@@ -160,7 +168,7 @@ def update(call: Call, id: str) -> ImageRow:
     if media_type not in (PATCH_V20, PATCH_V21):
         accepted = f"{PATCH_V20}, {PATCH_V21}"
         raise UnsupportedMediaType(f"A patch must be one of: {accepted}.", headers={"Accept-Patch": accepted})
-    row: ImageRow = call.subject
+    row = hold(call, id)
     edits, guard = parse_patch(decode_json(call.raw), media_type), Guard(call)
     changed: dict[str, Any] = {}
     properties = dict(row.properties)
@@ -251,7 +259,7 @@ def _switch(call: Call, what: str, before: str, after: str) -> None:
 
 @images.operation("PUT", "/{id}/tags/{tag}", policy=MODIFY, about=find, event="update", ok=204)
 def add_tag(call: Call, id: str, tag: str) -> None:
-    row: ImageRow = call.subject
+    row = hold(call, id)
     if len(tag) > 255:
         raise BadRequest("A tag may have at most 255 characters.")
     tags = sorted({*row.tags, tag})
@@ -261,7 +269,7 @@ def add_tag(call: Call, id: str, tag: str) -> None:
 
 @images.operation("DELETE", "/{id}/tags/{tag}", policy=MODIFY, about=find, event="update")
 def remove_tag(call: Call, id: str, tag: str) -> None:
-    row: ImageRow = call.subject
+    row = hold(call, id)
     if tag not in row.tags:
         raise NotFound(f"Image {id} has no tag {tag}.")
     row.tags, row.updated_at = [t for t in row.tags if t != tag], call.now
