@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from tiffin.core.driver import Impossible, Refused
 
@@ -45,7 +45,21 @@ class ImageStore(Protocol):
         ...
 
     def delete(self, key: str) -> None:
-        """Forget the bytes, finished or half written. May be repeated. Raises `Refused`."""
+        """Forget the bytes, finished or half written. May be repeated. Raises `Refused`, also for as long as somebody reads
+        them from whom they cannot be taken, or makes use of them where they are."""
+        ...
+
+    def in_use(self, key: str) -> bool:
+        """Whether something outside of the image service lives on these bytes where they are, such as a volume that was
+        cloned from them. Raises `Refused`."""
+        ...
+
+    def address(self, key: str) -> str:
+        """Where the bytes are, as operators and other programs would find them: a URL. Raises `Refused`."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """What an administrator may know of the place: properties by upstream's names. Raises `Refused`."""
         ...
 
     def keys(self) -> Iterator[str]:
