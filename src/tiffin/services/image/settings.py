@@ -12,9 +12,9 @@ GIB = 1 << 30
 class Imports(msgspec.Struct, frozen=True):
     """`[image.imports]`: what imports may do, by upstream's option names."""
 
-    enabled_import_methods: list[str] = ["glance-direct", "copy-image"]
+    enabled_import_methods: tuple[str, ...] = ("glance-direct", "copy-image")
     """The operator: by which methods images may be imported, in the order in which clients are told of them."""
-    image_import_plugins: list[str] = []
+    image_import_plugins: tuple[str, ...] = ()
     """The operator: what is done with the bytes of every import, in this order (see import_parts.py)."""
     task_time_to_live: int = 48
     """The operator: for how many hours a task is shown after it has ended."""
