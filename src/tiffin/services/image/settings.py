@@ -9,6 +9,17 @@ from tiffin.core.quota import Kept
 GIB = 1 << 30
 
 
+class Imports(msgspec.Struct, frozen=True):
+    """`[image.imports]`: what imports may do, by upstream's option names."""
+
+    enabled_import_methods: tuple[str, ...] = ("glance-direct", "copy-image")
+    """The operator: by which methods images may be imported, in the order in which clients are told of them."""
+    image_import_plugins: tuple[str, ...] = ()
+    """The operator: what is done with the bytes of every import, in this order (see import_parts.py)."""
+    task_time_to_live: int = 48
+    """The operator: for how many hours a task is shown after it has ended."""
+
+
 class Settings(msgspec.Struct, frozen=True):
     max_bytes: int = 1024 * GIB
     """The operator: the largest image that is accepted, in bytes (upstream's `image_size_cap`)."""
@@ -22,3 +33,5 @@ class Settings(msgspec.Struct, frozen=True):
     """The operator: with how many projects an image may be shared (upstream's `image_member_quota`)."""
     quotas: Kept = "own"
     """The operator: "unified" reads the limits that the identity service keeps (upstream's `use_keystone_limits`)."""
+    imports: Imports = Imports()
+    """The operator: what imports may do."""
