@@ -17,6 +17,7 @@ from tiffin.services.image.resources.images import images
 from tiffin.services.image.resources.info import info, versions
 from tiffin.services.image.resources.members import members
 from tiffin.services.image.resources.schemas import schemas
+from tiffin.services.image.resources.stores import copies
 from tiffin.services.image.settings import Settings
 from tiffin.services.image.tables import BlobRow, ImageRow
 from tiffin.services.image.uploads import MIB
@@ -56,7 +57,7 @@ service = Service(
     prefix="/image",
     api="",  # clients of the image API add /v2 themselves
     dialect=ImageDialect(),
-    resources=(versions, images, data, members, info, schemas),
+    resources=(versions, images, data, members, info, copies, schemas),
     lifecycles=(ImageLife,),
     reconcilers=(end_dead_uploads, forget_orphans),
     rules=(("default", ""), ("context_is_admin", "role:admin"), ("service_api", "role:service or role:admin")),

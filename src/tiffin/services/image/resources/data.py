@@ -130,6 +130,8 @@ def download(call: Call, id: str) -> Answer:
         chunks = content.read(call.part(ImageStores), places, start, length)
     except Missing as lost:  # deleted a moment ago
         raise Conflict(f"The data of image {id} is not there any more.") from lost
+    except Refused as no:
+        raise Unavailable(f"{no}") from no
     return Answer(chunks, 206 if asked else 200, headers, "application/octet-stream", length)
 
 

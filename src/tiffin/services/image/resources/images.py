@@ -15,6 +15,7 @@ from tiffin.core.resource import Answer, Page, Resource
 from tiffin.core.schema import decode_json
 from tiffin.core.world import iso
 from tiffin.services.image import content, rules, search
+from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.tables import ImageRow
 
 OWNER = "rule:context_is_admin or (role:member and project_id:%(project_id)s)"
@@ -58,7 +59,7 @@ def view(call: Call, row: Any) -> dict[str, Any]:
         "schema": "/v2/schemas/image",
     }
     if row.stores:
-        found["stores"] = ",".join(row.stores)
+        found["stores"] = ",".join(call.part(ImageStores).ordered(row.stores))
     return found
 
 
@@ -199,7 +200,9 @@ def _change(call: Call, row: ImageRow, values: dict[str, Any], properties: dict[
     row.updated_at = call.now
 
 
-@images.operation("DELETE", "/{id}", policy=("delete_image", OWNER), about=find, event="delete")
+@images.operation(
+    "DELETE", "/{id}", policy=("delete_image", OWNER), about=find, prepare=content.check_unused, event="delete"
+)
 def delete(call: Call, id: str) -> None:
     row: ImageRow = call.subject
     if row.protected:

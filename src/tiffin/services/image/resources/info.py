@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tiffin.core.call import Call
+from tiffin.core.driver import Refused
 from tiffin.core.resource import Answer, Resource
 from tiffin.services.image.drivers.base import ImageStore, ImageStores
 
@@ -48,7 +49,9 @@ def import_methods(call: Call) -> dict[str, Any]:
 
 
 def _store(call: Call, store: ImageStore) -> dict[str, Any]:
-    found: dict[str, Any] = {"id": store.name, "description": store.description}
+    found: dict[str, Any] = {"id": store.name}
+    if store.description:
+        found["description"] = store.description
     if store.name == call.part(ImageStores).default:
         found["default"] = "true"
     if not store.writable:
@@ -61,10 +64,27 @@ def stores(call: Call) -> dict[str, Any]:
     return {"stores": [_store(call, store) for store in call.part(ImageStores)]}
 
 
-@info.operation("GET", "/stores/detail", policy=("stores_info_detail", "rule:context_is_admin or rule:service_api"))
+@info.operation(
+    "GET",
+    "/stores/detail",
+    policy=("stores_info_detail", "rule:context_is_admin or rule:service_api"),
+    transaction="none",  # a store may be far away
+)
 def stores_detail(call: Call) -> dict[str, Any]:
-    more = [{**_store(call, s), "type": s.kind, "weight": 0, "properties": {}} for s in call.part(ImageStores)]
-    return {"stores": more}
+    stores = call.part(ImageStores)
+    return {
+        "stores": [
+            {**_store(call, s), "type": s.kind, "weight": stores.weight(s.name), "properties": _facts(s)} for s in stores
+        ]
+    }
+
+
+def _facts(store: ImageStore) -> dict[str, Any]:
+    """What the store tells of itself; that it does not answer, when it does not: the others are shown all the same."""
+    try:
+        return store.facts()
+    except Refused as no:
+        return {"problem": f"{no}"}
 
 
 @info.operation("GET", "/usage", policy=None)
