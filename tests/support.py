@@ -148,6 +148,10 @@ def _own_database(server: str) -> str:
     return str(make_url(server).set(database=name).render_as_string(hide_password=False))
 
 
+OWN_QUOTAS = {"quotas": "own"}
+"""Of a service in a cloud without the identity service, which keeps the unified limits."""
+
+
 class TestCloud:
     """A cloud in this process with its clock, engine and client."""
 
@@ -174,7 +178,7 @@ class TestCloud:
             services,
             authenticator=authenticator,
             secrets=secrets or PlainSecrets(),
-            sections=sections,
+            sections={"image": OWN_QUOTAS, **(sections or {})},
         )
         self.engine = Engine(self.cloud, "test")
         self.client = LocalClient(make(self.cloud, lambda detail: (200, {"status": "ok"})))

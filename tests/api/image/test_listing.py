@@ -90,7 +90,7 @@ def test_sizes(cloud: ImageCloud) -> None:
         "member_status=x",
         "protected=x",
         "os_hidden=x",
-        "size_min=-1",
+        "size_min=1.5",
         "size_min=x",
         "created_at=yesterday",
         "created_at=gt:x",

@@ -53,7 +53,7 @@ def test_who_sees_members(cloud: ImageCloud, shared: str) -> None:
     assert cloud.ask("GET", members(shared, "p2"), "other").status == 200
     assert cloud.ask("GET", members(shared, "p3"), "other").status == 404
     assert cloud.ask("GET", members(shared, "p4")).status == 404
-    assert cloud.ask("GET", members(shared), "nobody").status == 403
+    assert cloud.ask("GET", members(shared), "nobody").status == 404
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_who_sees_members(cloud: ImageCloud, shared: str) -> None:
         ("admin", 200),
         ("reader", 403),
         ("other", 403),
-        ("nobody", 403),
+        ("nobody", 404),
         ("service", 404),
     ],
 )
@@ -75,7 +75,7 @@ def test_who_may_share(cloud: ImageCloud, shared: str, token: str, status: int) 
 
 @pytest.mark.parametrize(
     ("token", "status"),
-    [("member", 403), ("reader", 403), ("other", 200), ("admin", 200), ("nobody", 403), ("service", 404)],
+    [("member", 403), ("reader", 403), ("other", 200), ("admin", 200), ("nobody", 404), ("service", 404)],
 )
 def test_only_the_member_accepts(cloud: ImageCloud, shared: str, token: str, status: int) -> None:
     assert cloud.ask("PUT", members(shared, "p2"), token, {"status": "accepted"}).status == status

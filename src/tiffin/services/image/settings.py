@@ -74,6 +74,13 @@ class Locations(msgspec.Struct, frozen=True):
     do_secure_hash: bool = True
     """The operator: whether the bytes at an address that a client adds are read once, for their digests to be known and held
     against the ones that were told. A server boots only from an image that has a digest."""
+class PropertyProtection(msgspec.Struct, frozen=True):
+    """`[image.property_protection]`: which properties of images only some may touch (see protections.py)."""
+
+    file: str = ""
+    """The operator: the file that says so, in HOME/policy (upstream's `property_protection_file`). Empty: there is none."""
+    rule_format: Literal["roles", "policies"] = "roles"
+    """The operator: what the file names, roles or rules of policy (upstream's `property_protection_rule_format`)."""
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -82,9 +89,9 @@ class Settings(msgspec.Struct, frozen=True):
     max_virtual_bytes: int = 16 * 1024 * GIB
     """The operator: the largest disk, in bytes, that an image may claim to unfold to; more is a denial of service."""
     properties: int = 128
-    """The operator: how many properties of its own an image may have (upstream's `image_property_quota`)."""
+    """The operator: how many properties of its own an image may have, -1 any number (upstream's `image_property_quota`)."""
     tags: int = 128
-    """The operator: how many tags an image may have (upstream's `image_tag_quota`)."""
+    """The operator: how many tags an image may have, -1 any number (upstream's `image_tag_quota`)."""
     members: int = 128
     """The operator: with how many projects an image may be shared (upstream's `image_member_quota`)."""
     quotas: Kept = "own"
@@ -102,3 +109,9 @@ class Settings(msgspec.Struct, frozen=True):
             raise ValueError("one of the stores must be the default one: write `default = true` in its table")
         if len(self.stores) - len(seen) > 1:
             raise ValueError("only one store can be for staging")
+    """The operator: with how many projects an image may be shared, -1 any number (upstream's `image_member_quota`)."""
+    quotas: Kept = "unified"
+    """The operator: "unified" reads the limits that the identity service keeps (upstream's `use_keystone_limits`), which
+    start with the defaults of `service.py`; "own": each project has those defaults, and none of its own."""
+    property_protection: PropertyProtection = PropertyProtection()
+    """The operator: which properties of images only some may touch."""
