@@ -94,8 +94,11 @@ class Settings(msgspec.Struct, frozen=True):
     """The operator: how many tags an image may have, -1 any number (upstream's `image_tag_quota`)."""
     members: int = 128
     """The operator: with how many projects an image may be shared (upstream's `image_member_quota`)."""
-    quotas: Kept = "own"
-    """The operator: "unified" reads the limits that the identity service keeps (upstream's `use_keystone_limits`)."""
+    quotas: Kept = "unified"
+    """The operator: "unified" reads the limits that the identity service keeps (upstream's `use_keystone_limits`), which
+    start with the defaults of `service.py`; "own": each project has those defaults, and none of its own."""
+    property_protection: PropertyProtection = PropertyProtection()
+    """The operator: which properties of images only some may touch."""
     imports: Imports = Imports()
     """The operator: what imports may do."""
     stores: dict[StoreName, Store] = {}
@@ -109,9 +112,3 @@ class Settings(msgspec.Struct, frozen=True):
             raise ValueError("one of the stores must be the default one: write `default = true` in its table")
         if len(self.stores) - len(seen) > 1:
             raise ValueError("only one store can be for staging")
-    """The operator: with how many projects an image may be shared, -1 any number (upstream's `image_member_quota`)."""
-    quotas: Kept = "unified"
-    """The operator: "unified" reads the limits that the identity service keeps (upstream's `use_keystone_limits`), which
-    start with the defaults of `service.py`; "own": each project has those defaults, and none of its own."""
-    property_protection: PropertyProtection = PropertyProtection()
-    """The operator: which properties of images only some may touch."""

@@ -93,6 +93,8 @@ class _Timed(io.RawIOBase):
             raise ValueError("headers without end")
         self._wire.settimeout(left)
         got = self._wire.recv_into(buffer)
+        if not got and not self._least:
+            raise ConnectionError("the end of the connection within the headers")
         self._came += got
         self.room -= got
         return got
@@ -253,7 +255,7 @@ def _connected(target: Target, addresses: list[str], rules: WebRules) -> socket.
             wire.settimeout(rules.idle_seconds)
             if target.scheme == "https":
                 trusted = ssl.create_default_context(cafile=rules.ca_file or None)
-                wire = trusted.wrap_socket(wire, server_hostname=target.host)
+                wire = trusted.wrap_socket(wire, server_hostname=target.host, suppress_ragged_eofs=False)
             undo.pop_all()
         return wire
     raise last or OSError("no address")
