@@ -23,6 +23,7 @@ from tiffin.core.world import World
 from tiffin.services.compute.drivers.base import Hosts, Hypervisor
 from tiffin.services.identity.public import Identity, IdentitySettings, KeptLimits, Keys
 from tiffin.services.image.drivers.base import ImageStore, ImageStores
+from tiffin.services.image.scratch import Scratch
 from tiffin.services.image.settings import Settings as ImageSettings
 from tiffin.services.image.settings import Store as StoreSettings
 from tiffin.services.network.drivers.base import HostNetwork, MetadataListener, NetworkBackend
@@ -93,6 +94,7 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
     cloud.add(Identity, identity)
     cloud.add(UnifiedLimits, _limits(database, settings, identity))
     cloud.add_lazy(ImageStores, lambda: _image_stores(home, cloud.service("image").settings))
+    cloud.add(Scratch, Scratch(home / "scratch"))
     if settings.simulated:
         daemons = None
         _simulated(cloud, settings)
