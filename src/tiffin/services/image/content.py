@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from tiffin.core.driver import Impossible, Refused
 from tiffin.services.image.drivers.base import ImageStores, Missing
 from tiffin.services.image.tables import BlobRow, ImageRow, LocationRow
 
@@ -76,11 +77,12 @@ def places(session: Session, image_id: str, stores: ImageStores) -> list[Place]:
 
 
 def read(stores: ImageStores, places: list[Place], start: int = 0, length: int | None = None) -> Iterator[bytes]:
-    """The bytes, from the first place that has them. Raises `Missing` when none has."""
-    lost: Missing | None = None
+    """The bytes, from the first place that has them. Raises `Missing` when none has, and what a place says that is on
+    somebody else's server: `Refused` or `Impossible`."""
+    lost: Refused | Impossible | None = None
     for place in places:
         try:
             return stores.get(place.store).read(place.key, start, length)
-        except Missing as no:
-            lost = no
+        except (Refused, Impossible) as no:
+            lost = lost or no
     raise lost or Missing("The image has no data.")

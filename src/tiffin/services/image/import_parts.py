@@ -118,7 +118,10 @@ class Injection(Protocol):
         ...
 
 
-METHODS: dict[str, str] = {}
+METHODS: dict[str, str] = {
+    "web-download": "tiffin.services.image.import_web:WEB_DOWNLOAD",
+    "glance-download": "tiffin.services.image.import_glance:GLANCE_DOWNLOAD",
+}
 """Import methods by the names that clients use -> "module:attribute" of a `Method`."""
 
 PLUGINS: dict[str, str] = {}

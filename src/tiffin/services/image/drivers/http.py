@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from tiffin.core.driver import Impossible
 
@@ -38,6 +38,15 @@ class HttpStore:
 
     def delete(self, key: str) -> None:
         """Nothing of ours is there."""
+
+    def in_use(self, key: str) -> bool:
+        return False
+
+    def address(self, key: str) -> str:
+        return key
+
+    def facts(self) -> dict[str, Any]:
+        return {}
 
     def keys(self) -> Iterator[str]:
         return iter(())
