@@ -113,4 +113,4 @@ def _taken_over(found: dict[str, Any], facts: Facts, settings: Settings) -> dict
     return taken
 
 
-GLANCE_DOWNLOAD = GlanceDownload()
+glance_download = GlanceDownload()

@@ -119,8 +119,10 @@ class Injection(Protocol):
 
 
 METHODS: dict[str, str] = {
-    "web-download": "tiffin.services.image.import_web:WEB_DOWNLOAD",
-    "glance-download": "tiffin.services.image.import_glance:GLANCE_DOWNLOAD",
+    "glance-direct": "tiffin.services.image.methods:glance_direct",
+    "web-download": "tiffin.services.image.import_web:web_download",
+    "copy-image": "tiffin.services.image.methods:copy_image",
+    "glance-download": "tiffin.services.image.import_glance:glance_download",
 }
 """Import methods by the names that clients use -> "module:attribute" of a `Method`."""
 

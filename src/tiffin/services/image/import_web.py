@@ -44,4 +44,4 @@ def check_queued(image: ImageRow, method: str) -> None:
         raise Conflict(f"Image needs to be in 'queued' state to use '{method}' method")
 
 
-WEB_DOWNLOAD = WebDownload()
+web_download = WebDownload()
