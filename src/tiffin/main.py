@@ -172,7 +172,7 @@ def _image_store(name: str, store: StoreSettings, image: ImageSettings) -> Image
     from tiffin.services.image.drivers.http import HttpStore
     from tiffin.services.image.web import WebReader
 
-    return HttpStore(WebReader(image.imports.filtering, image.max_bytes), name=name, description=store.description)
+    return HttpStore(WebReader(image.web, image.max_bytes), name=name, description=store.description)
 
 
 def _simulated(cloud: Cloud, settings: Settings) -> None:

@@ -132,17 +132,17 @@ def finish_image(
     Raises `Impossible` when there is no such image any more or the bytes are refused, `Refused` when the store has no room
     or the source does not answer; the image is queued again then.
     """
-    with cloud.database.write() as session:
-        image = session.get(ImageRow, image_id)
-        if image is None or image.status in ("deleted", "killed"):
-            raise Impossible(f"Image {image_id} is not there any more.")
-        if image.status in ("active", "deactivated"):
-            return
-        _take_over(session, image)
-        image.disk_format = disk_format
-        origin = _origin(image, cloud.world.clock(), request_id or f"req-{image_id}")
-        claim = uploads.claim(session, cloud, image, origin)
     try:
+        with cloud.database.write() as session:
+            image = session.get(ImageRow, image_id)
+            if image is None or image.status in ("deleted", "killed"):
+                raise Impossible(f"Image {image_id} is not there any more.")
+            if image.status in ("active", "deactivated"):
+                return
+            _take_over(session, image)
+            image.disk_format = disk_format
+            origin = _origin(image, cloud.world.clock(), request_id or f"req-{image_id}")
+            claim = uploads.claim(session, cloud, image, origin)
         uploads.bring(cloud, claim, chunks)
     except Fault as no:
         raise Impossible(no.message) from no

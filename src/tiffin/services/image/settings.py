@@ -13,17 +13,31 @@ from tiffin.services.image.web import WebRules
 GIB = 1 << 30
 
 
+class Locations(msgspec.Struct, frozen=True):
+    """`[image.imports.locations]`: what clients may see and say of where the bytes of images are, by upstream's option names."""
+
+    show_image_direct_url: bool = False
+    """The operator: whether images show `direct_url`, where another program finds their bytes."""
+    show_multiple_locations: bool = False
+    """The operator: whether images show `locations`, and may be given such by a patch. Only clients of old need that."""
+    do_secure_hash: bool = True
+    """The operator: whether the bytes at an address that a client adds are read once, for their digests to be known and held
+    against the ones that were told. A server boots only from an image that has a digest."""
+
+
 class Imports(msgspec.Struct, frozen=True):
     """`[image.imports]`: what imports may do, by upstream's option names."""
 
-    enabled_import_methods: tuple[str, ...] = ("glance-direct", "copy-image")
+    enabled_import_methods: tuple[str, ...] = ("glance-direct", "web-download", "copy-image")
     """The operator: by which methods images may be imported, in the order in which clients are told of them."""
     image_import_plugins: tuple[str, ...] = ()
     """The operator: what is done with the bytes of every import, in this order (see import_parts.py)."""
     task_time_to_live: int = 48
     """The operator: for how many hours a task is shown after it has ended."""
-    filtering: WebRules = WebRules()
-    """The operator: which addresses that clients name are read at all (upstream's group `import_filtering_opts`)."""
+    extra_properties: tuple[str, ...] = ("hw_", "trait:", "os_distro", "os_secure_boot", "os_type")
+    """The operator: what the names of properties begin with that `glance-download` takes over from another region."""
+    locations: Locations = Locations()
+    """The operator: what clients may see and say of where bytes are."""
 
 
 Kind = Literal["file", "rbd", "http"]
@@ -64,16 +78,6 @@ class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("a store of the kind http is read only: it cannot be the default one, or for staging")
 
 
-class Locations(msgspec.Struct, frozen=True):
-    """`[image.locations]`: what clients may see and say of where the bytes of images are, by upstream's option names."""
-
-    show_image_direct_url: bool = False
-    """The operator: whether images show `direct_url`, where another program finds their bytes."""
-    show_multiple_locations: bool = False
-    """The operator: whether images show `locations`, and may be given such by a patch. Only clients of old need that."""
-    do_secure_hash: bool = True
-    """The operator: whether the bytes at an address that a client adds are read once, for their digests to be known and held
-    against the ones that were told. A server boots only from an image that has a digest."""
 class PropertyProtection(msgspec.Struct, frozen=True):
     """`[image.property_protection]`: which properties of images only some may touch (see protections.py)."""
 
@@ -103,8 +107,8 @@ class Settings(msgspec.Struct, frozen=True):
     """The operator: what imports may do."""
     stores: dict[StoreName, Store] = {}
     """The operator: the stores by their names; none is one store `file`, in the folder of the cloud."""
-    locations: Locations = Locations()
-    """The operator: what clients may see and say of where bytes are."""
+    web: WebRules = WebRules()
+    """The operator: what is read of the web, for tenants who name it (upstream's `[import_filtering_opts]`)."""
 
     def __post_init__(self) -> None:
         seen = [store for store in self.stores.values() if not store.staging]

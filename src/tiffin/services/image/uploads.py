@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from tiffin.core import changes, lifecycle
 from tiffin.core.cloud import Cloud
 from tiffin.core.errors import BadRequest, Conflict, Gone, TooLarge
-from tiffin.services.image import content, importing, inspection
+from tiffin.services.image import content, importing, inspection, signatures
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.inspection import Findings, Inspection
 from tiffin.services.image.settings import Settings
@@ -89,7 +89,7 @@ def claim(
 ) -> Claim:
     """Take a queued image, or one whose upload has died, for an upload; any image for a copy. `store`: the default one
     unless said. `task`: the import that does it, whose image it is. Raises `Conflict` when the image is not free,
-    `BadRequest` when its formats are not set yet."""
+    `BadRequest` when its formats are not set yet, or it is said to be signed and that cannot be verified."""
     settings: Settings = cloud.service("image").settings
     stores = cloud.part(ImageStores)
     into_image = purpose in ("upload", "stage")
@@ -132,6 +132,8 @@ def _check_free(session: Session, image: ImageRow, now: float, purpose: Purpose)
         raise Conflict(f"Image status transition from {image.status} to {wanted} is not allowed")
     if not image.disk_format or not image.container_format:
         raise BadRequest("Properties disk_format, container_format must be set prior to saving data.")
+    if purpose == "upload":
+        signatures.check(image.id, image.properties)
 
 
 def bring(cloud: Cloud, claim: Claim, chunks: Iterable[bytes]) -> None:

@@ -147,6 +147,23 @@ def _is_address(host: str) -> bool:
     return True
 
 
+def trusting(url: str, rules: WebRules) -> WebRules:
+    """Rules under which nothing can be read but the server of this address, wherever it is: the address is an operator's
+    word. Raises `BadRequest` when it is none."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port or PORTS.get(parts.scheme, 0)
+    except ValueError as bad:
+        raise BadRequest(f"{url[:200]!r} is not a URL: {bad}.") from None
+    return WebRules(
+        allowed_schemes=(parts.scheme,),
+        allowed_hosts=(parts.hostname or "",),
+        allowed_ports=(port,),
+        ca_file=rules.ca_file,
+        idle_seconds=rules.idle_seconds,
+    )
+
+
 # --- addresses ----------------------------------------------------------------------------------------------------------
 
 _NOT_PUBLIC = tuple(

@@ -10,7 +10,7 @@ import falcon
 from msgspec import structs
 
 from tiffin.core.call import Call
-from tiffin.core.driver import Refused
+from tiffin.core.driver import Impossible, Refused
 from tiffin.core.errors import BadRequest, Conflict, Forbidden, TooLarge, Unavailable, UnsupportedMediaType
 from tiffin.core.http import peer
 from tiffin.core.policy import Target
@@ -128,6 +128,8 @@ def download(call: Call, id: str) -> Answer:
         chunks = content.read(call.part(ImageStores), places, start, length)
     except Missing as lost:  # deleted a moment ago
         raise Conflict(f"The data of image {id} is not there any more.") from lost
-    except Refused as no:
-        raise Unavailable(f"{no}") from no
+    except Refused as no:  # it is on a server of somebody else's
+        raise Unavailable(f"The data of image {id} cannot be read now: {no}") from no
+    except Impossible as no:
+        raise Conflict(f"The data of image {id} cannot be read: {no}") from no
     return Answer(chunks, 206 if asked else 200, headers, "application/octet-stream", length)
