@@ -98,7 +98,7 @@ def test_the_heaviest_store_is_named_and_read_first(stores: StoresCloud) -> None
     assert stores.show(id)["stores"] == "memory"
     stores.copy(id)
     assert stores.show(id)["stores"] == "fast,memory"
-    stores.fast._kept = {key: b"fast!" for key in stores.fast.keys()}
+    stores.fast._kept = dict.fromkeys(stores.fast._kept, b"fast!")
     assert stores.ask("GET", f"/image/v2/images/{id}/file").body == b"fast!"
 
 
@@ -154,9 +154,9 @@ def test_a_copy_that_is_not_there(stores: StoresCloud) -> None:
 def test_who_may_give_up_a_copy(stores: StoresCloud) -> None:
     id = stores.active(b"bytes", visibility="shared")["id"]
     stores.copy(id)
-    for token in ("manager", "member", "reader", "nobody"):
+    for token in ("manager", "member", "reader"):
         assert stores.give_up(id, token=token) == 403
-    for token in ("other", "service"):
+    for token in ("other", "service", "nobody"):
         assert stores.give_up(id, token=token) == 404
     assert stores.show(id)["stores"] == "fast,memory"
 
@@ -202,7 +202,8 @@ def settings(stores: object) -> Settings:
 
 
 def test_stores_are_made_from_settings(tmp_path: Path) -> None:
-    table = {**TABLE, "cheap": {**TABLE["cheap"], "folder": str(tmp_path)}, "wait": {**TABLE["wait"], "folder": str(tmp_path / "w")}}
+    folders = {"cheap": str(tmp_path), "wait": str(tmp_path / "w")}
+    table = {**TABLE, **{name: {**TABLE[name], "folder": folder} for name, folder in folders.items()}}
     made = _image_stores(tmp_path / "home", settings(table))
     assert (made.names(), made.default, made.staging.name) == (["cheap", "ceph", "web"], "cheap", "wait")
     assert [(s.kind, s.writable) for s in made] == [("file", True), ("rbd", True), ("http", False)]

@@ -20,6 +20,8 @@ class Locations(msgspec.Struct, frozen=True):
     """The operator: whether images show `direct_url`, where another program finds their bytes."""
     show_multiple_locations: bool = False
     """The operator: whether images show `locations`, and may be given such by a patch. Only clients of old need that."""
+    image_location_quota: int = 10
+    """The operator: how many locations an image may have, -1 any number."""
     do_secure_hash: bool = True
     """The operator: whether the bytes at an address that a client adds are read once, for their digests to be known and held
     against the ones that were told. A server boots only from an image that has a digest."""

@@ -92,10 +92,8 @@ def claim(
     `BadRequest` when its formats are not set yet, or it is said to be signed and that cannot be verified."""
     settings: Settings = cloud.service("image").settings
     stores = cloud.part(ImageStores)
-    into_image = purpose in ("upload", "stage")
-    if into_image:
-        _check_free(session, image, origin.at, purpose)
-        image.status, image.updated_at = "uploading" if purpose == "stage" else "saving", origin.at
+    if purpose != "copy":
+        _take(session, image, origin.at, purpose)
     key = cloud.world.new_id()
     store = stores.staging.name if purpose in ("stage", "fetch") else store or stores.default
     session.add(
@@ -103,7 +101,7 @@ def claim(
             id=key,
             image_id=image.id,
             store=store,
-            role="upload" if into_image else "copy",
+            role="upload" if purpose in ("upload", "stage") else "copy",
             owner=process(),
             expires=origin.at + LEASE,
             formats=[],
@@ -121,6 +119,14 @@ def claim(
         most=settings.max_bytes if most is None else min(most, settings.max_bytes),
         task=task,
     )
+
+
+def _take(session: Session, image: ImageRow, now: float, purpose: Purpose) -> None:
+    """Have the image wait for bytes."""
+    if purpose != "fetch":
+        _check_free(session, image, now, purpose)
+        image.status, image.updated_at = "uploading" if purpose == "stage" else "saving", now
+    content.unlink_all(session, image)  # the location that an earlier attempt may have left
 
 
 def _check_free(session: Session, image: ImageRow, now: float, purpose: Purpose) -> None:

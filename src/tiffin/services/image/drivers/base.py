@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from tiffin.core.driver import Impossible, Refused
 
@@ -70,6 +70,14 @@ class ImageStore(Protocol):
         ...
 
 
+class ReadingStore(ImageStore, Protocol):
+    """A store that takes no bytes; its keys are the addresses of others'."""
+
+    def size(self, key: str) -> int | None:
+        """How many bytes there are, where that is told. Raises `Missing`, `Refused` or `Impossible`."""
+        ...
+
+
 class ImageStores:
     """The stores of a cloud by name, which of them is meant when nobody says, and where bytes wait for their import."""
 
@@ -107,11 +115,11 @@ class ImageStores:
         """The heaviest first, otherwise as they come."""
         return sorted(names, key=lambda name: -self.weight(name)) if self._weights else list(names)
 
-    def reading(self, address: str) -> ImageStore | None:
+    def reading(self, address: str) -> ReadingStore | None:
         """The store that reads this address of somebody else's, if there is one."""
         scheme = address.partition(":")[0].lower()
         found = (store for store in self._stores.values() if not store.writable and scheme in READS[store.kind])
-        return next(found, None)
+        return cast("ReadingStore | None", next(found, None))
 
     def all(self) -> list[ImageStore]:
         """Those that clients see, and where bytes wait."""

@@ -113,7 +113,8 @@ def download(call: Call, id: str) -> Answer:
         call.enforce("download_image", Target(image))
         if image.status == "deactivated" and not is_admin(call):
             raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
-        places = content.places(call.db, id, call.part(ImageStores))
+        there = image.status in ("active", "deactivated")
+        places = content.places(call.db, id, call.part(ImageStores)) if there else []
     if not places:
         return Answer(status=204)
     size, headers = image.size or 0, {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.parse
-from typing import Any, NoReturn
+from typing import Any
 
 from msgspec import UNSET
 
@@ -13,7 +13,7 @@ from tiffin.core.listing import limit_of, page
 from tiffin.core.policy import Target
 from tiffin.core.resource import Answer, Resource
 from tiffin.core.schema import decode_json
-from tiffin.services.image import content, importing, rules, search
+from tiffin.services.image import content, importing, locations, rules, search
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.patch import PATCH_V20, PATCH_V21, Edit, check_edit, parse_patch
 from tiffin.services.image.protections import Guard
@@ -35,6 +35,7 @@ images = Resource(
     rules=[
         ("publicize_image", ADMIN),
         ("communitize_image", OWNER),
+        ("get_image_location", "rule:context_is_admin or (role:reader and project_id:%(project_id)s)"),
         ("set_image_location", OWNER),
         ("delete_image_location", ADMIN),
     ],
@@ -141,7 +142,7 @@ def index(call: Call) -> Answer:
     rows = found.rows
     if not call.cloud.policy("image").stand("get_image", "get_images"):  # as they come, they agree with each other
         rows = [row for row in rows if call.allows("get_image", search.target(row, call.actor))]
-    body = {"images": shown(rows, guard), "first": _href(call, None), "schema": "/v2/schemas/images"}
+    body = {"images": shown(call, rows, guard), "first": _href(call, None), "schema": "/v2/schemas/images"}
     if found.more and rows:
         body["next"] = _href(call, rows[-1].id)
     return Answer(body)
@@ -158,14 +159,26 @@ def show(call: Call, id: str) -> Any:
     return Answer(view(call, call.subject.row))
 
 
-@images.operation("PATCH", "/{id}", policy=MODIFY, about=find, event="update", answer_root="")
-def update(call: Call, id: str) -> ImageRow:
+def _edits(call: Call) -> list[Edit]:
     media_type = (call.request.content_type or "").partition(";")[0].strip().lower()
     if media_type not in (PATCH_V20, PATCH_V21):
         accepted = f"{PATCH_V20}, {PATCH_V21}"
         raise UnsupportedMediaType(f"A patch must be one of: {accepted}.", headers={"Accept-Patch": accepted})
+    return parse_patch(decode_json(call.raw), media_type)
+
+
+def _look_ahead(call: Call, id: str) -> dict[str, int]:
+    """What has to be known of addresses that a patch may name, which are on other servers."""
+    edits = [edit for edit in _edits(call) if edit.name == "locations"] if b"locations" in call.raw else []
+    return locations.look_ahead(call, call.subject, edits) if edits else {}
+
+
+@images.operation(
+    "PATCH", "/{id}", policy=MODIFY, about=find, prepare=_look_ahead, event="update", answer_root=""
+)
+def update(call: Call, id: str) -> ImageRow:
     row: ImageRow = call.subject
-    edits, guard = parse_patch(decode_json(call.raw), media_type), Guard(call)
+    edits, guard = _edits(call), Guard(call)
     changed: dict[str, Any] = {}
     properties = dict(row.properties)
     for edit in edits:
@@ -183,7 +196,8 @@ def _apply(call: Call, edit: Edit, outcome: Outcome, guard: Guard) -> None:
     row: ImageRow = call.subject
     changed, properties = outcome
     if edit.name == "locations":
-        _refuse_location(call, edit)
+        locations.patch(call, row, edit, call.prepared)
+        return
     check_edit(edit, guard.readable(properties), row.status)
     if edit.name == "owner" and not is_admin(call):
         raise Forbidden("Owner can't be updated by non admin.")
@@ -197,15 +211,6 @@ def _apply(call: Call, edit: Edit, outcome: Outcome, guard: Guard) -> None:
     else:
         guard.check_set(edit.name, properties)
         properties[edit.name] = edit.value
-
-
-def _refuse_location(call: Call, edit: Edit) -> NoReturn:
-    """Raises `Forbidden`: locations are not shown, so that nobody may patch them."""
-    if edit.op == "replace" and not edit.value:
-        raise Forbidden("Cannot set locations to empty list.")
-    call.enforce("delete_image_location" if edit.op == "remove" else "set_image_location", Target(call.subject))
-    does = {"replace": "update", "add": "add", "remove": "remove"}[edit.op]
-    raise Forbidden(f"It's not allowed to {does} locations if locations are invisible.")
 
 
 def _change(call: Call, row: ImageRow, values: dict[str, Any], properties: dict[str, str | None]) -> None:
@@ -229,6 +234,8 @@ def delete(call: Call, id: str) -> None:
     content.unlink_all(call.db, row)
     if importing.is_taken(row):
         call.ask("image.task", str(row.properties[importing.TASK]), "delete")
+    for task_id in locations.tasks(call.db, id):
+        call.ask("image.location", task_id, "delete")
     row.status, row.updated_at = "deleted", call.now  # nobody sees it from here on; its lifecycle removes the rest
     call.ask("image.image", id, "delete")
 
