@@ -301,7 +301,6 @@ class TaskLife(Lifecycle):
     @outside
     def teardown(self) -> Outcome:
         """The image has been deleted, which takes its bytes with it."""
-        self.part(Scratch).forget(self.id)
         return go("cancelled")
 
     @inside
