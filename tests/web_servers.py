@@ -88,6 +88,14 @@ def says(*pieces: bytes) -> Handler:
     return answer
 
 
+def falls_silent(first: bytes = b"") -> Handler:
+    def answer(head: str, wire: socket.socket) -> None:
+        wire.sendall(first)
+        wire.recv(1)  # until the other side goes
+
+    return answer
+
+
 def reply(status: str, body: bytes = b"", *headers: str) -> bytes:
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join([*lines, "", ""]).encode() + body
