@@ -181,6 +181,24 @@ def test_servers_that_never_come_to_an_end(first: bytes, piece: bytes, pause: fl
         assert time.monotonic() - begun < 5
 
 
+def test_a_body_in_drops_that_are_passed_on() -> None:
+    """Each second somebody gets a few bytes: the server is too slow all the same."""
+    with serving(forever(b"HTTP/1.1 200 OK\r\n\r\n", b"x", 0.05)) as server:
+        answer = fetch(f"{server.url}/x", server.rules(idle_seconds=1.5), most=1 << 40)
+        assert 0 < len(next(answer)) < 100
+        with pytest.raises(Refused, match="too slowly"):
+            list(answer)
+
+
+def test_a_download_that_takes_too_long() -> None:
+    """Fast enough all the time, but there is no end of it."""
+    with serving(forever(b"HTTP/1.1 200 OK\r\n\r\n", bytes(1 << 16), 0.01)) as server:
+        begun = time.monotonic()
+        with pytest.raises(Refused, match="too slowly"):
+            text(server, idle_seconds=5.0, most_seconds=0.5, most=1 << 40)
+        assert 0.4 < time.monotonic() - begun < 5
+
+
 def test_servers_that_say_nothing() -> None:
     with serving(falls_silent()) as server, pytest.raises(Refused, match="TimeoutError"):
         text(server, idle_seconds=0.3)
