@@ -28,7 +28,7 @@ class WebServer:
         self.gone: list[OSError] = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
-        self._threads = [threading.Thread(target=self._serve)]
+        self._threads = [threading.Thread(target=self._serve, daemon=True)]
         self._threads[0].start()
 
     @property
@@ -43,7 +43,7 @@ class WebServer:
         with contextlib.suppress(OSError):
             while True:
                 wire, _ = self._socket.accept()
-                self._threads.append(threading.Thread(target=self._answer, args=(wire,)))
+                self._threads.append(threading.Thread(target=self._answer, args=(wire,), daemon=True))
                 self._threads[-1].start()
 
     def _answer(self, wire: socket.socket) -> None:
@@ -84,6 +84,14 @@ def says(*pieces: bytes) -> Handler:
     def answer(head: str, wire: socket.socket) -> None:
         for piece in pieces:
             wire.sendall(piece)
+
+    return answer
+
+
+def falls_silent(first: bytes = b"") -> Handler:
+    def answer(head: str, wire: socket.socket) -> None:
+        wire.sendall(first)
+        wire.recv(1)  # until the other side goes
 
     return answer
 

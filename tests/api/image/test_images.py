@@ -16,7 +16,7 @@ def test_create_as_upstream_shows_it(cloud: ImageCloud) -> None:
     reply = cloud.ask("POST", "/image/v2/images", json=body)
     assert reply.status == 201
     assert reply.headers["location"] == f"http://127.0.0.1:8000/image/v2/images/{ID}"
-    assert reply.headers["openstack-image-import-methods"] == "glance-direct,copy-image"
+    assert reply.headers["openstack-image-import-methods"] == "glance-direct,web-download,copy-image"
     assert reply.headers["openstack-image-store-ids"] == "memory"
     assert reply.json == {
         "status": "queued",
@@ -300,7 +300,9 @@ def test_versions_and_what_it_can_do(cloud: ImageCloud) -> None:
             "status": "CURRENT",
             "links": [{"rel": "self", "href": "http://127.0.0.1:8000/image/v2/"}],
         }
-    assert cloud.ask("GET", "/image/v2/info/import").json["import-methods"]["value"] == ["glance-direct"]
+    assert cloud.ask("GET", "/image/v2/info/import").json["import-methods"]["value"] == [
+        *("glance-direct", "web-download", "copy-image")
+    ]
     assert [s["id"] for s in cloud.ask("GET", "/image/v2/info/stores").json["stores"]] == ["memory"]
     assert cloud.ask("GET", "/image/v2/info/stores/detail").status == 403
     assert cloud.ask("GET", "/image/v2/info/stores/detail", "admin").json["stores"][0]["type"] == "memory"
@@ -320,7 +322,7 @@ def test_the_schema_names_every_attribute(cloud: ImageCloud) -> None:
 
 
 def test_what_is_not_here(cloud: ImageCloud) -> None:
-    for path in ("/tasks", "/metadefs/namespaces", "/cache"):
+    for path in ("/metadefs/namespaces", "/cache"):
         assert cloud.ask("GET", f"/image/v2{path}").status == 404
 
 

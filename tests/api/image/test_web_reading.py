@@ -12,7 +12,7 @@ import pytest
 from tiffin.core.driver import Impossible, Refused
 from tiffin.services.image.drivers.base import CHUNK, Missing
 from tiffin.services.image.web import Span, fetch
-from web_servers import WebServer, certificate, pages, reply, says, serving
+from web_servers import Handler, WebServer, certificate, falls_silent, pages, reply, says, serving
 
 DATA = bytes(range(251)) * 10_000
 
@@ -151,7 +151,7 @@ def test_what_is_not_http(said: bytes) -> None:
         text(server)
 
 
-def forever(first: bytes, piece: bytes, pause: float = 0.0) -> Any:
+def forever(first: bytes, piece: bytes, pause: float) -> Handler:
     def answer(head: str, wire: socket.socket) -> None:
         wire.sendall(first)
         while True:
@@ -181,12 +181,22 @@ def test_servers_that_never_come_to_an_end(first: bytes, piece: bytes, pause: fl
         assert time.monotonic() - begun < 5
 
 
-def falls_silent(first: bytes = b"") -> Any:
-    def answer(head: str, wire: socket.socket) -> None:
-        wire.sendall(first)
-        wire.recv(1)  # until the other side goes
+def test_a_body_in_drops_that_are_passed_on() -> None:
+    """Each second somebody gets a few bytes: the server is too slow all the same."""
+    with serving(forever(b"HTTP/1.1 200 OK\r\n\r\n", b"x", 0.05)) as server:
+        answer = fetch(f"{server.url}/x", server.rules(idle_seconds=1.5), most=1 << 40)
+        assert 0 < len(next(answer)) < 100
+        with pytest.raises(Refused, match="too slowly"):
+            list(answer)
 
-    return answer
+
+def test_a_download_that_takes_too_long() -> None:
+    """Fast enough all the time, but there is no end of it."""
+    with serving(forever(b"HTTP/1.1 200 OK\r\n\r\n", bytes(1 << 16), 0.01)) as server:
+        begun = time.monotonic()
+        with pytest.raises(Refused, match="too slowly"):
+            text(server, idle_seconds=5.0, most_seconds=0.5, most=1 << 40)
+        assert 0.4 < time.monotonic() - begun < 5
 
 
 def test_servers_that_say_nothing() -> None:
@@ -199,9 +209,9 @@ def test_servers_that_say_nothing() -> None:
 
 def test_a_slow_reader_is_not_the_servers_fault() -> None:
     with serving(says(b"HTTP/1.0 200 OK\r\n\r\n", bytes(8 * CHUNK))) as server:
-        answer = fetch(f"{server.url}/x", server.rules(idle_seconds=0.3), most=1 << 30)
+        answer = fetch(f"{server.url}/x", server.rules(idle_seconds=1.0), most=1 << 30)
         size = len(next(answer))
-        time.sleep(0.8)
+        time.sleep(1.2)
         assert size + sum(map(len, answer)) == 8 * CHUNK
 
 
@@ -240,7 +250,7 @@ def test_no_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         assert text(server) == b"abc"
 
 
-def moved(where: str, status: str = "302 Found") -> Any:
+def moved(where: str, status: str = "302 Found") -> Handler:
     found = pages(x=b"abc")
 
     def answer(head: str, wire: socket.socket) -> None:

@@ -53,6 +53,7 @@ class Claim(msgspec.Struct, frozen=True):
     origin: changes.Origin
     most: int  # bytes that are accepted
     exactly: int | None = None  # bytes that were announced
+    sha512: str | None = None  # of the bytes that the image is already: a copy has to be the same
     task: str = ""  # the import that brings them, which the image has to be waiting for
 
 
@@ -117,6 +118,7 @@ def claim(
         purpose=purpose,
         origin=origin,
         most=settings.max_bytes if most is None else min(most, settings.max_bytes),
+        sha512=image.os_hash_value if purpose == "copy" else None,
         task=task,
     )
 
@@ -157,6 +159,8 @@ def bring(cloud: Cloud, claim: Claim, chunks: Iterable[bytes]) -> None:
         found.append(watched.findings())
         if claim.purpose not in ("stage", "fetch"):  # what waits for its import is judged by that
             inspection.check(found[0], claim.disk_format, claim.container_format, settings.max_virtual_bytes)
+        if claim.sha512 not in (None, found[0].sha512):
+            raise BadRequest(f"The data of image {claim.image_id} is not what it was when the image became active.")
 
     store = cloud.part(ImageStores).get(claim.store)
     try:

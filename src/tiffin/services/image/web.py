@@ -50,7 +50,9 @@ class WebRules(msgspec.Struct, frozen=True):
     ca_file: str = ""
     """The operator: a file of the certificates that HTTPS servers are trusted by, instead of the system's."""
     idle_seconds: float = 60.0
-    """The operator: how long a server may take to begin, to send a byte, or to send a kilobyte for each second of it."""
+    """The operator: how long a server may take to begin, and then for each 64 KiB times these seconds."""
+    most_seconds: float = 43_200.0
+    """The operator: how long one download may take; only a few run at a time, and a slow server must not keep them all."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -161,6 +163,7 @@ def trusting(url: str, rules: WebRules) -> WebRules:
         allowed_ports=(port,),
         ca_file=rules.ca_file,
         idle_seconds=rules.idle_seconds,
+        most_seconds=rules.most_seconds,
     )
 
 

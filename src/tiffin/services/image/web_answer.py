@@ -21,7 +21,7 @@ from tiffin.services.image.web import Span, Target, WebRules
 CONNECT = 10.0
 """Seconds for each address to answer at all."""
 MOST_ADDRESSES = 4
-SLOWEST = 1024
+SLOWEST = 1 << 16
 """Bytes a second that a server has to give in the long run."""
 GATHER = 1.0
 """Seconds for which small pieces are put together before they are passed on."""
@@ -63,10 +63,12 @@ class Question(msgspec.Struct, frozen=True):
 
 
 class _Timed(io.RawIOBase):
-    """What comes over a connection, which has to come fast enough: in each window of `seconds`. The headers have one."""
+    """What comes over a connection, which has to come fast enough: in each window of some seconds, of which the headers have
+    one, and in all."""
 
-    def __init__(self, wire: socket.socket, seconds: float) -> None:
-        self._wire, self._seconds, self._least = wire, seconds, 0
+    def __init__(self, wire: socket.socket, rules: WebRules) -> None:
+        self._wire, self._seconds, self._least = wire, rules.idle_seconds, 0
+        self._last = time.monotonic() + rules.most_seconds
         self._start()
         self.room = FRAMING
         """Bytes that may come before somebody says that they are good for something."""
@@ -79,19 +81,22 @@ class _Timed(io.RawIOBase):
         self._least = max(1, int(SLOWEST * self._seconds))
         self._start()
 
+    def forgive(self, seconds: float) -> None:
+        """For so long nobody read: that is not the other side's fault."""
+        self._ends += seconds
+
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        left = self._ends - time.monotonic()
-        if left <= 0:
-            if not self._least or self._came < self._least:
-                raise TimeoutError("too slow")
+        now = time.monotonic()
+        if now >= self._last or (now >= self._ends and (not self._least or self._came < self._least)):
+            raise TimeoutError("too slow")
+        if now >= self._ends:
             self._start()
-            left = self._seconds
         if self.room <= 0:
             raise ValueError("headers without end")
-        self._wire.settimeout(left)
+        self._wire.settimeout(min(self._ends, self._last) - now)
         got = self._wire.recv_into(buffer)
         if not got and not self._least:
             raise ConnectionError("the end of the connection within the headers")
@@ -204,11 +209,12 @@ class WebAnswer(Iterator[bytes]):
         self._timed.body()
         while piece := self._piece(CHUNK - len(held)):
             held += piece
-            if len(held) >= CHUNK or time.monotonic() - since >= GATHER:
+            now = time.monotonic()
+            if len(held) >= CHUNK or now - since >= GATHER:
                 yield bytes(held)
                 held.clear()
+                self._timed.forgive(time.monotonic() - now)
                 since = time.monotonic()
-                self._timed.body()  # who reads may be slow
         if held:
             yield bytes(held)
 
@@ -230,7 +236,7 @@ def ask(question: Question, target: Target, addresses: list[str]) -> WebAnswer:
         raise Impossible(f"The certificate of {target.host} is not trusted: {no.verify_message}.") from no
     except OSError as no:
         raise Refused(f"{target.authority} does not answer: {no.strerror or no}.") from no
-    timed = _Timed(wire, question.rules.idle_seconds)
+    timed = _Timed(wire, question.rules)
     response = http.client.HTTPResponse(timed, method=question.method)  # type: ignore[arg-type]  # asks for `makefile` only
     try:
         wire.sendall(question.text(target))
