@@ -8,6 +8,7 @@ import importlib
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from sqlalchemy import StaticPool, create_engine, make_url, select
@@ -166,8 +167,10 @@ class TestCloud:
         secrets: Secrets | None = None,
         database: Database | None = None,
         sections: Mapping[str, Any] | None = None,
+        policy_folder: Path | None = None,
     ) -> None:
-        """`database` where one in memory will not do: it has every table. `sections`: what an operator has set."""
+        """`database` where one in memory will not do: it has every table. `sections` and `policy_folder`: what an operator
+        has set."""
         self.clock = clock or Clock()
         services = tuple(services)
         for ref in services:
@@ -178,7 +181,8 @@ class TestCloud:
             services,
             authenticator=authenticator,
             secrets=secrets or PlainSecrets(),
-            sections={"image": OWN_QUOTAS, **(sections or {})},
+            sections={**(sections or {}), "image": {**OWN_QUOTAS, **(sections or {}).get("image", {})}},
+            policy_folder=policy_folder,
         )
         self.engine = Engine(self.cloud, "test")
         self.client = LocalClient(make(self.cloud, lambda detail: (200, {"status": "ok"})))

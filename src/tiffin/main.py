@@ -95,6 +95,7 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
     cloud.add(UnifiedLimits, _limits(database, settings, identity))
     cloud.add_lazy(ImageStores, lambda: _image_stores(home, cloud.service("image").settings))
     cloud.add(Scratch, Scratch(home / "scratch"))
+    _protect_properties(cloud, settings)
     if settings.simulated:
         daemons = None
         _simulated(cloud, settings)
@@ -173,6 +174,16 @@ def _image_store(name: str, store: StoreSettings, image: ImageSettings) -> Image
     from tiffin.services.image.web import WebReader
 
     return HttpStore(WebReader(image.web, image.max_bytes), name=name, description=store.description)
+
+
+def _protect_properties(cloud: Cloud, settings: Settings) -> None:
+    """The file that says which properties of images only some may touch. Raises `SettingsError` when there is a mistake."""
+    if "property_protection" in settings.sections.get("image", {}):
+        from tiffin.services.image.protections import Protections, load
+
+        found = load(settings.home / "policy", cloud.service("image").settings.property_protection)
+        if found is not None:
+            cloud.add(Protections, found)
 
 
 def _simulated(cloud: Cloud, settings: Settings) -> None:

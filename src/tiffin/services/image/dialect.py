@@ -36,7 +36,7 @@ class ImageDialect(Dialect):
 
     def refusal(self, call: Call, rule: str, target: Mapping[str, Any], fault: Forbidden) -> Fault:
         """What somebody may not even look at is not there for them."""
-        row = target.row if isinstance(target, Target) else None
+        row: Any = target.row if isinstance(target, Target) else None
         if search.is_image(row) and (rule in LOOKS or not call.allows("get_image", search.target(row, call.actor))):
             return NotFound(f"No image found with ID {row.id}")
         return Forbidden(f"You are not authorized to complete {rule} action.", rule=rule)

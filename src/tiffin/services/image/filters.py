@@ -46,7 +46,7 @@ def conditions(
 
 
 def _condition(name: str, value: str, readable: Callable[[str], bool]) -> ColumnElement[bool]:
-    column = getattr(ImageRow, _RANGES.get(name, name), None)
+    column: Any = getattr(ImageRow, _RANGES.get(name, name), None)
     if name in _LISTS:
         return _among(column, value)
     if name in _EQUAL:

@@ -30,7 +30,7 @@ class Section(msgspec.Struct, frozen=True):
     """The properties whose names fit, and who may do what to them."""
 
     names: re.Pattern[str]
-    allowed: Mapping[str, tuple[str, ...]]  # action -> roles, or one rule
+    allowed: Mapping[Action, tuple[str, ...]]  # action -> roles, or one rule
 
 
 class Protections(msgspec.Struct, frozen=True):
@@ -68,7 +68,7 @@ def load(folder: Path, settings: PropertyProtection) -> Protections | None:
 
 
 def _section(parser: configparser.RawConfigParser, name: str, rule_format: str) -> Section:
-    allowed = {}
+    allowed: dict[Action, tuple[str, ...]] = {}
     for action in ACTIONS:
         words = tuple(word.strip() for word in parser.get(name, action).split(",") if word.strip())
         if {"@", "!"} <= set(words):

@@ -27,6 +27,8 @@ from tiffin.services.image.settings import Settings
 from tiffin.services.image.tables import BlobRow, ImageRow
 from tiffin.services.image.uploads import MIB
 
+BASE_RULES = (("default", ""), ("context_is_admin", "role:admin"), ("service_api", "role:service or role:admin"))
+"""What other rules refer to; only these are for tokens of any scope."""
 IN_USE = ImageRow.status != "deleted"
 
 
@@ -68,7 +70,8 @@ service = Service(
     ),
     lifecycles=(ImageLife, TaskLife, LocationLife),
     reconcilers=(end_dead_uploads, forget_orphans),
-    rules=(("default", ""), ("context_is_admin", "role:admin"), ("service_api", "role:service or role:admin")),
+    rules=BASE_RULES,
+    scopes=lambda rule: None if rule in dict(BASE_RULES) else ("project",),
     quotas={
         # upstream's names; sizes in MiB
         "image_size_total": Quota("image_size_total", 1 << 20, _size),

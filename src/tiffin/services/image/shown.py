@@ -40,10 +40,10 @@ class Shown(msgspec.Struct):
     tags: list[str] | Raw
     created_at: str | None
     updated_at: str | None
+    stores: str | UnsetType
     self_: str = msgspec.field(name="self")
     file: str
     schema: str = "/v2/schemas/image"
-    stores: str | UnsetType = UNSET
     direct_url: str | UnsetType = UNSET
     locations: list[dict[str, Any]] | UnsetType = UNSET
 
@@ -77,10 +77,10 @@ def _one(parts: Sequence[Any], guard: Guard, where: Whereabouts) -> Raw:
     created_at, updated_at, tags, properties, stores = kept
     here = f"/v2/images/{values[-1]}"
     listed = Raw(tags) if isinstance(tags, str) else tags
-    found = Shown(*values, listed, iso(created_at), iso(updated_at), here, f"{here}/file")
     names = _decode(stores) if isinstance(stores, str) else stores
-    if names:
-        found.stores = where.stores(names)
+    kept_in = where.stores(names) if names else UNSET
+    more: list[Any] = [listed, iso(created_at), iso(updated_at), kept_in, here, f"{here}/file"]
+    found = Shown(*values, *more)
     where.tell(found)
     base, own = _encode(found), _properties(properties, guard)
     return Raw(b"%b,%b" % (base[:-1], own[1:]) if own != b"{}" else base)
@@ -88,8 +88,6 @@ def _one(parts: Sequence[Any], guard: Guard, where: Whereabouts) -> Raw:
 
 def _properties(kept: str | dict[str, str | None], guard: Guard) -> bytes:
     """As JSON, those that the actor may see."""
-    if isinstance(kept, str):
-        if guard.open:
-            return kept.encode()
-        kept = _decode(kept)
-    return _encode(guard.readable(kept))
+    if isinstance(kept, str) and guard.open:
+        return kept.encode()
+    return _encode(guard.readable(_decode(kept, type=dict[str, str | None]) if isinstance(kept, str) else kept))

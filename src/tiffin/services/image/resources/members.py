@@ -25,10 +25,12 @@ STATUSES = ("pending", "accepted", "rejected")
 
 
 class MemberIn(Schema):
+    _unknown_ = "ignore"
     member: Annotated[str, Meta(min_length=1, max_length=255)]
 
 
 class StatusIn(Schema):
+    _unknown_ = "ignore"  # clients say the member again
     status: Annotated[str, Meta(max_length=255)]
 
 
