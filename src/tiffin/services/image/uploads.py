@@ -92,11 +92,10 @@ def claim(
     unless said. `task`: the import that does it, whose image it is. Raises `Conflict` when the image is not free,
     `BadRequest` when its formats are not set yet, or it is said to be signed and that cannot be verified."""
     settings: Settings = cloud.service("image").settings
-    stores = cloud.part(ImageStores)
     if purpose != "copy":
         _take(session, image, origin.at, purpose)
-    key = cloud.world.new_id()
-    store = stores.staging.name if purpose in ("stage", "fetch") else store or stores.default
+    key, waits = cloud.world.new_id(), purpose in ("stage", "fetch")
+    store = cloud.part(ImageStores).staging.name if waits else store or cloud.part(ImageStores).default
     session.add(
         BlobRow(
             id=key,
