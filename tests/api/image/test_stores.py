@@ -216,6 +216,9 @@ def test_stores_are_made_from_settings(tmp_path: Path) -> None:
     assert cheap.folder == tmp_path / "tiffin-images"
     assert made.reading("https://example.org/a") is made.get("web")
     assert made.reading("rbd://a/b/c/d") is None
+    own = _image_stores(tmp_path / "home", settings({"file": {"kind": "file", "default": True}})).get("file")
+    assert isinstance(own, FileStore)
+    assert own.folder == tmp_path / "home" / "images"
     alone = _image_stores(tmp_path / "home", Settings())
     assert (alone.names(), alone.staging.name) == (["file"], "file")
 
@@ -226,6 +229,7 @@ def test_stores_are_made_from_settings(tmp_path: Path) -> None:
         ({"a": {"kind": "file", "folder": "/srv/a"}}, "default"),
         ({n: {"kind": "file", "folder": f"/srv/{n}", "default": True} for n in ("a", "b")}, "default"),
         ({"a": {"kind": "file", "folder": "srv", "default": True}}, "absolute"),
+        ({"a": {"kind": "file", "default": True}, "b": {"kind": "file"}}, "same folder"),
         ({"a": {"kind": "rbd", "default": True}}, "pool"),
         ({"a": {"kind": "http", "default": True}}, "read only"),
         ({"a": {"kind": "swift", "default": True}}, "swift"),
