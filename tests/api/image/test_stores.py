@@ -102,6 +102,17 @@ def test_the_heaviest_store_is_named_and_read_first(stores: StoresCloud) -> None
     assert stores.ask("GET", f"/image/v2/images/{id}/file").body == b"fast!"
 
 
+def test_a_client_may_prefer_a_store(stores: StoresCloud) -> None:
+    id = stores.active(b"bytes", visibility="private")["id"]
+    stores.copy(id)
+    stores.fast._kept = dict.fromkeys(stores.fast._kept, b"fast!")
+    file = f"/image/v2/images/{id}/file"
+    for prefer, body in (("memory", b"bytes"), ("nowhere,memory,fast", b"bytes"), ("nowhere", b"fast!"), ("", b"fast!")):
+        assert stores.ask("GET", f"{file}?prefer={prefer}").body == body
+    for token, status in (("admin", 200), ("manager", 200), ("reader", 403), ("other", 404), ("nobody", 404)):
+        assert stores.ask("GET", f"{file}?prefer=memory", token).status == status
+
+
 def test_a_copy_is_given_up_and_its_bytes_go(stores: StoresCloud) -> None:
     id = stores.active(b"bytes")["id"]
     stores.copy(id)
