@@ -98,17 +98,9 @@ def claim(
         image.status, image.updated_at = "uploading" if purpose == "stage" else "saving", origin.at
     key = cloud.world.new_id()
     store = stores.staging.name if purpose in ("stage", "fetch") else store or stores.default
-    session.add(
-        BlobRow(
-            id=key,
-            image_id=image.id,
-            store=store,
-            role="upload" if into_image else "copy",
-            owner=process(),
-            expires=origin.at + LEASE,
-            formats=[],
-        )
-    )
+    blob = BlobRow(id=key, image_id=image.id, store=store, role="upload" if into_image else "copy", formats=[])
+    blob.owner, blob.expires = process(), origin.at + LEASE
+    session.add(blob)
     lifecycle.ask(session, origin.at, ("image.image", image.id), "watch", request_id=origin.request_id)
     return Claim(
         key=key,
