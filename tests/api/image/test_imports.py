@@ -291,6 +291,7 @@ def test_a_source_says_what_its_bytes_are(stores: ImportCloud) -> None:
     stores.settle()
     image = stores.show(id)
     assert (image["status"], image["disk_format"], image["container_format"]) == ("active", "raw", "bare")
+    assert image["virtual_size"] == 9  # an iso has none that counts
 
 
 @pytest.mark.parametrize(("size", "says"), [(8, "9 bytes"), (10, "9 bytes")])

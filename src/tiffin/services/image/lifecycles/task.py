@@ -7,7 +7,7 @@ it expires.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import structs
 from sqlalchemy.orm import Session
@@ -67,7 +67,7 @@ class TaskLife(Lifecycle):
         source = import_parts.method(method["name"]).open(self.cloud, facts, given)
         if source is not None:
             formats = (source.disk_format or facts.disk_format, source.container_format or facts.container_format)
-            self.frame["bytes"] = self._bring(source.chunks, "fetch", exactly=source.size)
+            self.frame["bytes"] = self._bring(source.chunks, "fetch", exactly=source.size, disk_format=formats[0])
             self.frame["formats"], self.frame["properties"] = formats, dict(source.properties)
         return go("judge")
 
@@ -97,10 +97,16 @@ class TaskLife(Lifecycle):
         return next((blob for blob in staged if blob.id == self.frame.get("bytes", blob.id)), None)
 
     def _bring(
-        self, chunks: Iterable[bytes], purpose: Purpose, store: str = "", *, exactly: int | None = None
+        self,
+        chunks: Iterable[bytes],
+        purpose: Purpose,
+        store: str = "",
+        *,
+        exactly: int | None = None,
+        disk_format: str = "",
     ) -> str:
-        """Bring bytes into a store, and give their key. Raises `Impossible` when they may not come, `Refused` when they may
-        when it is tried again."""
+        """Bring bytes into a store, and give their key. `disk_format`: what they are, where the image does not say so yet.
+        Raises `Impossible` when they may not come, `Refused` when they may when it is tried again."""
         try:
             with self.cloud.database.write() as session:
                 image = self._mine(session, store)
@@ -109,7 +115,8 @@ class TaskLife(Lifecycle):
                 claim = uploads.claim(
                     session, self.cloud, image, origin, purpose=purpose, store=store, most=room, task=self.id
                 )
-            uploads.bring(self.cloud, structs.replace(claim, exactly=exactly), self._told(chunks, image.id))
+            claim = structs.replace(claim, exactly=exactly, disk_format=disk_format or claim.disk_format)
+            uploads.bring(self.cloud, claim, self._told(chunks, image.id))
         except Gone as lost:  # the claim, or the image: the next attempt will see
             raise Refused(lost.message) from lost
         except Fault as no:
@@ -186,7 +193,7 @@ class TaskLife(Lifecycle):
         with self.part(Scratch).folder(self.id) as folder:
             scratch.keep(folder / "source", self.part(ImageStores).get(staged.store).read(staged.id))
             changed = plugin.run(folder / "source", folder / "target", facts, self.settings)
-            self.frame["bytes"] = self._bring(scratch.read(folder / "target"), "fetch")
+            self.frame["bytes"] = self._bring(scratch.read(folder / "target"), "fetch", disk_format=changed.disk_format)
         self.frame["formats"] = (changed.disk_format, changed.container_format)
         self.frame["done"] = [*self.frame.get("done", []), plugin.name]
         return go("judge")
@@ -325,5 +332,6 @@ class TaskLife(Lifecycle):
 
 def _close(chunks: Iterable[bytes]) -> None:
     """Let go of a source, whether or not it was read to its end."""
-    if isinstance(chunks, Generator):
-        chunks.close()
+    close = getattr(chunks, "close", None)
+    if close is not None:
+        close()
