@@ -195,6 +195,7 @@ def test_bytes_that_are_something_else_can_be_staged_again(stores: ImportCloud) 
     assert [list(s.keys()) for s in (stores.fast, stores.slow, stores.staging)] == [[], [], []]
     assert stores.patch(id, [{"op": "replace", "path": "/disk_format", "value": "raw"}]).status == 200
     assert stores.put(id, DATA, what="stage").status == 204
+    stores.clock.now += 1
     assert stores.ask_import(id, DIRECT).status == 202
     stores.settle()
     assert (stores.show(id)["status"], stores.show(id)["os_glance_failed_import"]) == ("active", "")

@@ -213,7 +213,8 @@ def of_image(call: Call, id: str) -> dict[str, Any]:
     if not call.allows("get_image", Target(call.subject)):
         raise missing(id)
     alive = or_(TaskRow.expires_at.is_(None), TaskRow.expires_at > call.now)
-    rows = call.db.execute(select(*TaskRow.__table__.columns).where(TaskRow.image_id == id, alive).order_by(TaskRow.created_at))
+    found = select(*TaskRow.__table__.columns).where(TaskRow.image_id == id, alive)
+    rows = call.db.execute(found.order_by(TaskRow.created_at, TaskRow.id))
     return {"tasks": [_raw(row) for row in rows]}
 
 
