@@ -162,14 +162,15 @@ def test_nobody_deletes_tasks(cloud: TaskCloud) -> None:
     assert cloud.ask("GET", "/image/v2/tasks", None).status == 401
 
 
-def test_an_operator_may_open_the_tasks(cloud: TaskCloud, tmp_path: Any) -> None:
+def test_an_operator_may_open_the_tasks(tmp_path: Any) -> None:
     (tmp_path / "image.yaml").write_text('tasks_api_access: "role:reader"\nget_tasks: "not user_id:reader-id"\n')
-    cloud.cloud._policy_folder = tmp_path
+    cloud = TaskCloud(policy_folder=tmp_path)
     id = cloud.imported()
     assert cloud.ids(token="member") == [id]
     assert cloud.task(id, "member")["id"] == id
     assert cloud.ids(token="other") == []
     assert cloud.ask("GET", f"/image/v2/tasks/{id}", "other").status == 404
+    cloud.close()
 
 
 def test_tasks_expire(cloud: TaskCloud) -> None:

@@ -210,7 +210,7 @@ image_tasks = Resource("task", "tasks", "/v2/images/{id}/tasks")
 
 @image_tasks.operation("GET", policy=None, about=look)
 def of_image(call: Call, id: str) -> dict[str, Any]:
-    if not call.allows("get_image", Target(call.subject)):
+    if not call.allows("get_image", call.subject):
         raise missing(id)
     alive = or_(TaskRow.expires_at.is_(None), TaskRow.expires_at > call.now)
     found = select(*TaskRow.__table__.columns).where(TaskRow.image_id == id, alive)
