@@ -215,7 +215,7 @@ def _apply(call: Call, edit: Edit, outcome: Outcome, guard: Guard) -> None:
 
 def _change(call: Call, row: ImageRow, values: dict[str, Any], properties: dict[str, str | None]) -> None:
     if properties.keys() - row.properties.keys():
-        rules.check_amount("properties", len(properties), call.service.settings.properties)
+        rules.check_amount("properties", len(importing.own(properties)), call.service.settings.properties)
     if "tags" in values:
         rules.check_amount("tags", len(values["tags"]), call.service.settings.tags)
     for name, value in values.items():
