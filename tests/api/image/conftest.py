@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from tiffin.core.cloud import ServiceRef
 from tiffin.core.http.local import Reply
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.drivers.simulated import MemoryStore
+from tiffin.services.image.scratch import Scratch
 
 OCTETS = {"Content_Type": "application/octet-stream"}
 
@@ -27,6 +30,13 @@ class ImageCloud(TestCloud):
         super().__init__([image, *services], sections=sections, **options)
         self.store = MemoryStore()
         self.cloud.add(ImageStores, ImageStores([self.store]))
+        self.scratch = Path(tempfile.gettempdir()) / f"tiffin-scratch-{self.cloud.world.new_id()}"  # made when it is needed
+        self.cloud.add(Scratch, Scratch(self.scratch))
+
+    def close(self) -> None:
+        super().close()
+        if self.scratch.exists():
+            self.scratch.rmdir()  # nothing may be left in it
 
     def make(self, token: str = "member", **image: Any) -> dict[str, Any]:
         reply = self.ask("POST", "/image/v2/images", token, {"disk_format": "raw", "container_format": "bare", **image})

@@ -181,7 +181,8 @@ def test_an_import_of_bytes_that_are_something_else_is_refused(cloud: ImageCloud
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        ({"method": {"name": "web-download", "uri": "http://x"}}, 400),
+        ({"method": {"name": "web-download", "uri": "http://x"}}, 409),
+        ({"method": {"name": "by-mail"}}, 400),
         ({"method": {}}, 400),
         ({}, 400),
         ({"method": {"name": "glance-direct"}, "stores": ["attic"]}, 409),

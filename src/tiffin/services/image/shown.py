@@ -6,7 +6,7 @@ It is encoded here, since a thousand of them are one answer: what the database k
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from tiffin.core.call import Call
 from tiffin.core.world import iso
+from tiffin.services.image.locations import Whereabouts
 from tiffin.services.image.protections import Guard
 
 
@@ -43,6 +44,8 @@ class Shown(msgspec.Struct):
     self_: str = msgspec.field(name="self")
     file: str
     schema: str = "/v2/schemas/image"
+    direct_url: str | UnsetType = UNSET
+    locations: list[dict[str, Any]] | UnsetType = UNSET
 
 
 _encode = msgspec.json.Encoder().encode
@@ -59,23 +62,26 @@ _parts = operator.attrgetter(*PARTS)
 
 def view(call: Call, row: Any) -> Raw:
     """One image, from its object or a row of `search.COLUMNS`."""
-    return _one(_parts(row), Guard(call))
+    where = Whereabouts(call, [row])
+    return _one(_parts(row), Guard(call), where)
 
 
-def shown(rows: Iterable[Any], guard: Guard) -> list[Raw]:
+def shown(call: Call, rows: Sequence[Any], guard: Guard) -> list[Raw]:
     """Many images, from rows of `search.COLUMNS`."""
-    return [_one(row, guard) for row in rows]
+    where = Whereabouts(call, rows)
+    return [_one(row, guard, where) for row in rows]
 
 
-def _one(parts: Sequence[Any], guard: Guard) -> Raw:
+def _one(parts: Sequence[Any], guard: Guard, where: Whereabouts) -> Raw:
     values, kept = parts[:_AS_THEY_ARE], parts[_AS_THEY_ARE : len(PARTS)]
     created_at, updated_at, tags, properties, stores = kept
     here = f"/v2/images/{values[-1]}"
     listed = Raw(tags) if isinstance(tags, str) else tags
     names = _decode(stores) if isinstance(stores, str) else stores
-    kept_in = ",".join(names) if names else UNSET
+    kept_in = where.stores(names) if names else UNSET
     more: list[Any] = [listed, iso(created_at), iso(updated_at), kept_in, here, f"{here}/file"]
     found = Shown(*values, *more)
+    where.tell(found)
     base, own = _encode(found), _properties(properties, guard)
     return Raw(b"%b,%b" % (base[:-1], own[1:]) if own != b"{}" else base)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.parse
-from typing import Any, NoReturn
+from typing import Any
 
 from msgspec import UNSET
 
@@ -13,7 +13,7 @@ from tiffin.core.listing import limit_of, page
 from tiffin.core.policy import Target
 from tiffin.core.resource import Answer, Resource
 from tiffin.core.schema import decode_json
-from tiffin.services.image import content, rules, search
+from tiffin.services.image import content, importing, locations, rules, search
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.patch import PATCH_V20, PATCH_V21, Edit, check_edit, parse_patch
 from tiffin.services.image.protections import Guard
@@ -35,6 +35,7 @@ images = Resource(
     rules=[
         ("publicize_image", ADMIN),
         ("communitize_image", OWNER),
+        ("get_image_location", "rule:context_is_admin or (role:reader and project_id:%(project_id)s)"),
         ("set_image_location", OWNER),
         ("delete_image_location", ADMIN),
     ],
@@ -86,7 +87,17 @@ def _new(call: Call, **_: Any) -> Target:
 
 @images.operation("POST", policy=("add_image", ADD), about=_new, quota="image_count_total", event="create", answer_root="")
 def create(call: Call) -> ImageRow:
-    body = decode_json(call.raw) if call.raw else None
+    row = make(call, decode_json(call.raw) if call.raw else None)
+    call.response_headers["Location"] = f"{call.base_url}/v2/images/{row.id}"
+    methods = call.service.settings.imports.enabled_import_methods
+    if methods:
+        call.response_headers["OpenStack-image-import-methods"] = ",".join(methods)
+    call.response_headers["OpenStack-image-store-ids"] = ",".join(call.part(ImageStores).names())
+    return row
+
+
+def make(call: Call, body: Any) -> ImageRow:
+    """A new image as a client describes it. Raises `BadRequest`, `Forbidden`, `Conflict`, `TooLarge`."""
     if not isinstance(body, dict):
         raise BadRequest("The body must be a JSON object.")
     given: dict[str, Any] = {}
@@ -106,11 +117,7 @@ def create(call: Call) -> ImageRow:
     rules.check_amount("tags", len(values.get("tags", [])), settings.tags)
     rules.check_size(properties)
     _check_visibility(call, values.get("visibility"), call.subject)
-    row = add(call, values, properties)
-    call.response_headers["Location"] = f"{call.base_url}/v2/images/{row.id}"
-    call.response_headers["OpenStack-image-import-methods"] = "glance-direct"
-    call.response_headers["OpenStack-image-store-ids"] = ",".join(call.part(ImageStores).names())
-    return row
+    return add(call, values, properties)
 
 
 def add(call: Call, values: dict[str, Any], properties: dict[str, str | None]) -> ImageRow:
@@ -145,7 +152,7 @@ def index(call: Call) -> Answer:
     rows = found.rows
     if not call.cloud.policy("image").stand("get_image", "get_images"):  # as they come, they agree with each other
         rows = [row for row in rows if call.allows("get_image", search.target(row, call.actor))]
-    body = {"images": shown(rows, guard), "first": _href(call, None), "schema": "/v2/schemas/images"}
+    body = {"images": shown(call, rows, guard), "first": _href(call, None), "schema": "/v2/schemas/images"}
     if found.more and rows:
         body["next"] = _href(call, rows[-1].id)
     return Answer(body)
@@ -162,14 +169,26 @@ def show(call: Call, id: str) -> Any:
     return Answer(view(call, call.subject.row))
 
 
-@images.operation("PATCH", "/{id}", policy=MODIFY, about=find, event="update", answer_root="")
-def update(call: Call, id: str) -> ImageRow:
+def _edits(call: Call) -> list[Edit]:
     media_type = (call.request.content_type or "").partition(";")[0].strip().lower()
     if media_type not in (PATCH_V20, PATCH_V21):
         accepted = f"{PATCH_V20}, {PATCH_V21}"
         raise UnsupportedMediaType(f"A patch must be one of: {accepted}.", headers={"Accept-Patch": accepted})
+    return parse_patch(decode_json(call.raw), media_type)
+
+
+def _look_ahead(call: Call, id: str) -> dict[str, int]:
+    """What has to be known of addresses that a patch may name, which are on other servers."""
+    edits = [edit for edit in _edits(call) if edit.name == "locations"] if b"locations" in call.raw else []
+    return locations.look_ahead(call, call.subject, edits) if edits else {}
+
+
+@images.operation(
+    "PATCH", "/{id}", policy=MODIFY, about=find, prepare=_look_ahead, event="update", answer_root=""
+)
+def update(call: Call, id: str) -> ImageRow:
     row = hold(call, id)
-    edits, guard = parse_patch(decode_json(call.raw), media_type), Guard(call)
+    edits, guard = _edits(call), Guard(call)
     changed: dict[str, Any] = {}
     properties = dict(row.properties)
     for edit in edits:
@@ -187,7 +206,8 @@ def _apply(call: Call, edit: Edit, outcome: Outcome, guard: Guard) -> None:
     row: ImageRow = call.subject
     changed, properties = outcome
     if edit.name == "locations":
-        _refuse_location(call, edit)
+        locations.patch(call, row, edit, call.prepared)
+        return
     check_edit(edit, guard.readable(properties), row.status)
     if edit.name == "owner" and not is_admin(call):
         raise Forbidden("Owner can't be updated by non admin.")
@@ -203,18 +223,9 @@ def _apply(call: Call, edit: Edit, outcome: Outcome, guard: Guard) -> None:
         properties[edit.name] = edit.value
 
 
-def _refuse_location(call: Call, edit: Edit) -> NoReturn:
-    """Raises `Forbidden`: locations are not shown, so that nobody may patch them."""
-    if edit.op == "replace" and not edit.value:
-        raise Forbidden("Cannot set locations to empty list.")
-    call.enforce("delete_image_location" if edit.op == "remove" else "set_image_location", Target(call.subject))
-    does = {"replace": "update", "add": "add", "remove": "remove"}[edit.op]
-    raise Forbidden(f"It's not allowed to {does} locations if locations are invisible.")
-
-
 def _change(call: Call, row: ImageRow, values: dict[str, Any], properties: dict[str, str | None]) -> None:
     if properties.keys() - row.properties.keys():
-        rules.check_amount("properties", len(properties), call.service.settings.properties)
+        rules.check_amount("properties", len(importing.own(properties)), call.service.settings.properties)
     if "tags" in values:
         rules.check_amount("tags", len(values["tags"]), call.service.settings.tags)
     if properties != row.properties:
@@ -225,12 +236,18 @@ def _change(call: Call, row: ImageRow, values: dict[str, Any], properties: dict[
     row.updated_at = call.now
 
 
-@images.operation("DELETE", "/{id}", policy=("delete_image", OWNER), about=find, event="delete")
+@images.operation(
+    "DELETE", "/{id}", policy=("delete_image", OWNER), about=find, prepare=content.check_unused, event="delete"
+)
 def delete(call: Call, id: str) -> None:
     row: ImageRow = call.subject
     if row.protected:
         raise Forbidden(f"Image {id} is protected and cannot be deleted.")
     content.unlink_all(call.db, row)
+    if importing.is_taken(row):
+        call.ask("image.task", str(row.properties[importing.TASK]), "delete")
+    for task_id in locations.tasks(call.db, id):
+        call.ask("image.location", task_id, "delete")
     row.status, row.updated_at = "deleted", call.now  # nobody sees it from here on; its lifecycle removes the rest
     call.ask("image.image", id, "delete")
 
