@@ -101,15 +101,10 @@ def claim(
     store = stores.staging.name if purpose in ("stage", "fetch") else store or stores.default
     session.add(
         BlobRow(
-            id=key,
-            image_id=image.id,
-            store=store,
-            role="upload" if into_image else "copy",
-            owner=process(),
-            expires=origin.at + LEASE,
-            formats=[],
+            id=key, image_id=image.id, store=store, role="upload" if into_image else "copy",
+            owner=process(), expires=origin.at + LEASE, formats=[],
         )
-    )
+    )  # fmt: skip
     lifecycle.ask(session, origin.at, ("image.image", image.id), "watch", request_id=origin.request_id)
     return Claim(
         key=key,
