@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from typing import Any, ClassVar
 
-from sqlalchemy import func, select
+import pytest
+from sqlalchemy import func, select, update
 
 from api.image import plugins
 from api.image.conftest import ImageCloud
-from lifecycles.harness import Fate, crash_tests
+from lifecycles.harness import Crash, Fate, crash_tests, run
+from tiffin.core import lifecycle
+from tiffin.core.driver import Refused
+from tiffin.core.engine import Engine
 from tiffin.core.tables import Change, LifecycleRow
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.drivers.simulated import MemoryStore
@@ -45,6 +49,11 @@ class StoresCloud(ImageCloud):
         for blob in sorted(self.rows(BlobRow), key=lambda blob: str(blob.id)):
             found.setdefault(blob.store, []).append(blob.id)
         return found
+
+    def lose_leases(self) -> None:
+        """As when heartbeats do not come through, while the claims on bytes are renewed."""
+        with self.cloud.database.write() as session:
+            session.execute(update(LifecycleRow).values(lease=0.0))
 
     def changes(self, kind: str) -> int:
         with self.cloud.database.read() as session:
@@ -160,6 +169,11 @@ class CopyTrial(ImportTrial):
     def came_back(self, image: dict[str, Any]) -> bool:
         return (image["status"], image["stores"]) == ("active", "a")
 
+    @staticmethod
+    def refuse(point: str) -> None:
+        if point == "write?":
+            raise Refused(f"refused at {point}")
+
 
 class FetchTrial(ImportTrial):
     """Bytes come from elsewhere, are changed on their way, and go to two stores."""
@@ -183,3 +197,90 @@ TestImport = crash_tests(ImportTrial)
 TestSomeStores = crash_tests(SomeStoresTrial)
 TestCopy = crash_tests(CopyTrial)
 TestFetch = crash_tests(FetchTrial)
+
+
+def test_a_runner_that_was_overtaken_while_it_fetched_leaves_nothing() -> None:
+    """It was suspended in the middle of the bytes; meanwhile another engine has done it all."""
+    fate = Fate()
+    trial = FetchTrial(fate)
+    trial.cloud.engine = Engine(trial.cloud.cloud, "test", fate)
+    trial.begin()
+    other = Engine(trial.cloud.cloud, "other")
+
+    def dawdle(number: int, point: str) -> None:
+        if point == "written!":
+            fate.spare()
+            trial.cloud.lose_leases()
+            other.run_until_idle()
+            assert trial.task().status == "success"
+
+    fate.plan(dawdle)
+    run(trial)
+    trial.check_promise()
+    trial.cloud.close()
+
+
+def test_a_runner_that_was_overtaken_by_a_failure_links_nothing() -> None:
+    fate = Fate()
+    trial = CopyTrial(fate)
+    trial.cloud.engine = Engine(trial.cloud.cloud, "test", fate)
+    trial.begin()
+    other = Engine(trial.cloud.cloud, "other")
+
+    def dawdle(number: int, point: str) -> None:
+        if point == "written!":
+            fate.plan(lambda number, point: trial.refuse(point))
+            trial.cloud.lose_leases()
+            for _ in range(10):
+                other.run_until_idle()
+                trial.cloud.clock.now += 5
+            fate.spare()
+            assert trial.task().status == "failure"
+
+    fate.plan(dawdle)
+    run(trial)
+    image = trial.cloud.show(trial.id)
+    assert (image["status"], image["stores"], image["os_glance_failed_import"]) == ("active", "a", "b")
+    trial.check_consistent()
+    trial.cloud.close()
+
+
+@pytest.mark.parametrize("ending", ["deleted", "late", "tried again"])
+def test_files_that_a_dead_process_left_are_removed(ending: str) -> None:
+    fate = Fate()
+    trial = FetchTrial(fate)
+    trial.cloud.engine = Engine(trial.cloud.cloud, "test", fate)
+    trial.begin()
+
+    def die(number: int, point: str) -> None:
+        if point == "turn?":
+            raise Crash(point)
+
+    fate.plan(die)
+    with pytest.raises(Crash):
+        trial.cloud.settle()
+    trial.cloud.engine.adopt()
+    fate.spare()
+    left = trial.cloud.scratch / trial.task().id
+    left.mkdir(parents=True)
+    (left / "source").write_bytes(DATA)
+    if ending == "deleted":
+        trial.delete()
+    elif ending == "late":
+        trial.cloud.clock.now += 8 * 86_400
+    run(trial)
+    assert trial.task().status == ("success" if ending == "tried again" else "failure")
+    trial.check_consistent()
+    trial.cloud.close()
+
+
+def test_an_import_of_an_older_release_goes_on_as_a_task() -> None:
+    trial = ImportTrial(Fate())
+    with trial.cloud.cloud.database.write() as session:
+        session.scalars(select(ImageRow)).one().status = "importing"
+        lifecycle.ask(session, trial.cloud.clock.now, ("image.image", trial.id), "import", request_id="req-old")
+    run(trial)
+    trial.stores = "a"
+    trial.check_promise()
+    assert trial.task().request_id == "req-old"
+    trial.cloud.close()

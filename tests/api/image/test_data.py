@@ -136,8 +136,8 @@ def test_deletion_forgets_the_bytes(cloud: ImageCloud) -> None:
         ("member2", 204, 200),
         ("reader", 403, 403),
         ("other", 404, 404),
-        ("nobody", 403, 403),
-        ("service", 403, 403),
+        ("nobody", 404, 404),
+        ("service", 404, 404),
     ],
 )
 def test_who_may(cloud: ImageCloud, token: str, up: int, down: int) -> None:

@@ -107,7 +107,7 @@ def _taken_over(found: dict[str, Any], facts: Facts, settings: Settings) -> dict
             if wanted and isinstance(value, str) and name not in stays:
                 rules.check_property(name, value)
                 taken[name] = value
-        rules.check_amounts({**facts.properties, **taken}, [], settings)
+        rules.check_amount("properties", len({**facts.properties, **taken}), settings.properties)
     except Fault as no:
         raise Impossible(f"The image cannot be taken over from the other region: {no.message}") from no
     return taken

@@ -45,7 +45,7 @@ def _boot_image(row: ImageRow) -> BootImage:
         name=row.name or "",
         disk_format=row.disk_format or "",
         container_format=row.container_format or "",
-        sha512=row.os_hash_value or "",
+        sha512=(row.os_hash_value or "") if row.os_hash_algo == "sha512" else "",
         size=row.size or 0,
         virtual_size=row.virtual_size or row.size or 0,
         min_disk=row.min_disk,
@@ -69,7 +69,12 @@ def bootable(session: Session, actor: Actor, image_id: str) -> BootImage:
         raise BadRequest(
             f"Image {image_id} is unacceptable: nothing boots from the container format {row.container_format}."
         )
-    return _boot_image(row)
+    found = _boot_image(row)
+    if not found.sha512:
+        raise BadRequest(
+            f"Image {image_id} has no SHA-512 digest, by which hosts know its data. Wait until it has been read, or upload it."
+        )
+    return found
 
 
 def boot_image(session: Session, image_id: str) -> BootImage | None:

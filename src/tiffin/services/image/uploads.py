@@ -92,16 +92,13 @@ def claim(
     unless said. `task`: the import that does it, whose image it is. Raises `Conflict` when the image is not free,
     `BadRequest` when its formats are not set yet, or it is said to be signed and that cannot be verified."""
     settings: Settings = cloud.service("image").settings
-    stores = cloud.part(ImageStores)
-    into_image = purpose in ("upload", "stage")
-    if into_image:
-        _check_free(session, image, origin.at, purpose)
-        image.status, image.updated_at = "uploading" if purpose == "stage" else "saving", origin.at
-    key = cloud.world.new_id()
-    store = stores.staging.name if purpose in ("stage", "fetch") else store or stores.default
+    if purpose != "copy":
+        _take(session, image, origin.at, purpose)
+    key, waits = cloud.world.new_id(), purpose in ("stage", "fetch")
+    store = cloud.part(ImageStores).staging.name if waits else store or cloud.part(ImageStores).default
     session.add(
         BlobRow(
-            id=key, image_id=image.id, store=store, role="upload" if into_image else "copy",
+            id=key, image_id=image.id, store=store, role="upload" if purpose in ("upload", "stage") else "copy",
             owner=process(), expires=origin.at + LEASE, formats=[],
         )
     )  # fmt: skip
@@ -118,6 +115,14 @@ def claim(
         sha512=image.os_hash_value if purpose == "copy" else None,
         task=task,
     )
+
+
+def _take(session: Session, image: ImageRow, now: float, purpose: Purpose) -> None:
+    """Have the image wait for bytes."""
+    if purpose != "fetch":
+        _check_free(session, image, now, purpose)
+        image.status, image.updated_at = "uploading" if purpose == "stage" else "saving", now
+    content.unlink_all(session, image)  # the location that an earlier attempt may have left
 
 
 def _check_free(session: Session, image: ImageRow, now: float, purpose: Purpose) -> None:

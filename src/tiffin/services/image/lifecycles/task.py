@@ -15,28 +15,22 @@ from sqlalchemy.orm import Session
 from tiffin.core import changes, lifecycle
 from tiffin.core.driver import Impossible, Refused
 from tiffin.core.errors import Fault, Gone
-from tiffin.core.lifecycle import Lifecycle, Outcome, done, go, inside, outside, sleep, slow
+from tiffin.core.lifecycle import Outcome, go, inside, outside, slow
 from tiffin.services.image import content, import_parts, importing, inspection, scratch, signatures, uploads
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.import_parts import Facts, Given
+from tiffin.services.image.lifecycles.ending import DAY, Ending
 from tiffin.services.image.scratch import Scratch
-from tiffin.services.image.settings import Settings
 from tiffin.services.image.tables import BlobRow, ImageRow, TaskRow
 from tiffin.services.image.uploads import MIB, Purpose
 
 TELL = 5.0
 """Seconds between two words on the progress."""
-DAY = 86_400.0
 
 
-class TaskLife(Lifecycle):
+class TaskLife(Ending):
     kind = "image.task"
     deadline = 7 * DAY  # a large image may come slowly
-
-    @property
-    def settings(self) -> Settings:
-        found: Settings = self.cloud.service("image").settings
-        return found
 
     def _mine(self, session: Session, store: str = "", *, lock: bool = True) -> ImageRow:
         """The image, which waits for this task; for changing it, unless `lock` is False. Raises `Impossible`."""
@@ -253,7 +247,7 @@ class TaskLife(Lifecycle):
         image.stores = sorted(image.stores)
         self.record("import.end", "image.image", before=before, after=changes.picture(image), project_id=image.owner)
         task.result = {"image_id": image.id}
-        return self._end(task, "success", f"Copied {(image.size or 0) // MIB} MiB")
+        return self.end(task, "success", f"Copied {(image.size or 0) // MIB} MiB")
 
     def _let_go(self, image: ImageRow) -> None:
         """The image is nobody's again, and its lifecycle sweeps what is left."""
@@ -262,12 +256,6 @@ class TaskLife(Lifecycle):
         importing.release(image)
         image.updated_at = self.now
         self.ask("image.image", image.id, "watch")
-
-    def _end(self, task: TaskRow, status: str, message: str) -> Outcome:
-        shown = self.settings.imports.task_time_to_live * 3600.0
-        task.status, task.message, task.secret = status, message, None
-        task.updated_at, task.expires_at = self.now, self.now + shown
-        return go("keep" if status == "success" else "clean", deadline=shown + DAY)
 
     # --- it goes wrong, it ends -----------------------------------------------------------------------------------------
 
@@ -280,14 +268,14 @@ class TaskLife(Lifecycle):
         try:
             image = self._mine(self.db)
         except Impossible:
-            return self._end(task, "failure", self.reason)
+            return self.end(task, "failure", self.reason, "clean")
         coming = importing.coming(image)
         at_place = self.frame.pop("failed_step", "") == "place"
         importing.refuse(image, coming[:1] if at_place else coming)
         if not self.frame["must"] and set(self.frame["stores"]) - set(importing.refused(image)):
             return self._next(image)
         self._undo(task, image)
-        return self._end(task, "failure", self.reason)
+        return self.end(task, "failure", self.reason, "clean")
 
     def _undo(self, task: TaskRow, image: ImageRow) -> None:
         before = changes.picture(image)
@@ -309,27 +297,18 @@ class TaskLife(Lifecycle):
     @outside
     def teardown(self) -> Outcome:
         """The image has been deleted, which takes its bytes with it."""
-        self.part(Scratch).forget(self.id)
         return go("cancelled")
 
     @inside
     def cancelled(self) -> Outcome:
-        return self._end(self.db.get_one(TaskRow, self.id), "failure", "The image was deleted before its import had ended.")
+        return self.end(
+            self.db.get_one(TaskRow, self.id), "failure", "The image was deleted before its import had ended.", "clean"
+        )
 
     @outside
     def clean(self) -> Outcome:
         self.part(Scratch).forget(self.id)
         return go("keep")
-
-    @inside
-    def keep(self) -> Outcome:
-        """Show the task until it expires."""
-        task = self.db.get_one(TaskRow, self.id)
-        left = (task.expires_at or 0.0) - self.now
-        if left > 0:
-            return sleep(left)
-        self.db.delete(task)
-        return done()
 
 
 def _close(chunks: Iterable[bytes]) -> None:
