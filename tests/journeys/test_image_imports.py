@@ -79,6 +79,8 @@ def test_from_a_region(client: Client, server: WebServer) -> None:
     client.command(f"image import --method web-download --uri {server.url}/image there")
     assert client.becomes("there", "active")
     client.make("here")
-    client.command(f"image import --method glance-download --remote-region RegionOne --remote-image {there} here")
+    where = f"--remote-region RegionOne --remote-image {there}"
+    public = "--remote-service-interface public"  # without it the client says nothing of the region either
+    client.command(f"image import --method glance-download {where} {public} here")
     assert client.becomes("here", "active")
     assert client.show("here")["checksum"] == client.show("there")["checksum"]
