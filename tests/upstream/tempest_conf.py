@@ -21,13 +21,15 @@ PASSWORDS = {
 """Rules for passwords that Tempest can look into, as [identity.passwords] of a tiffin.toml; its own defaults."""
 
 
-def write_tempest_conf(cloud: Connection, workspace: Path, passwords: dict[str, int]) -> Path:
-    """The file, for a Tempest that works in `workspace`. `cloud` is logged in as the admin; `passwords` are its rules.
+def write_tempest_conf(cloud: Connection, workspace: Path, passwords: dict[str, int], more: Sections) -> Path:
+    """The file, for a Tempest that works in `workspace`. `cloud` is logged in as the admin; `passwords` are its rules, and
+    `more` sections are what else Tempest has to know of it.
 
     Guests are not looked into (`run_validation`): that is what tests/real does.
     """
     parser = configparser.ConfigParser(interpolation=None)
     parser.read_dict(_files(workspace) | _who(cloud, passwords) | _compute(cloud) | _network(cloud) | _available())
+    parser.read_dict(more)
     path = workspace / "tempest.conf"
     with path.open("w") as file:
         parser.write(file)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from running_cloud import ADMIN, connect
-from upstream.tempest_conf import PASSWORDS, write_tempest_conf
+from upstream.tempest_conf import PASSWORDS, Sections, write_tempest_conf
 
 # Of the scenarios only the one that needs no login to a guest: tests/real has the others' promises.
 SMOKE = r"^tempest\.(api\.(identity|image|compute|network)\.|scenario\.test_server_basic_ops\.).*\bsmoke\b"
@@ -39,16 +39,18 @@ class Outcome:
         return self.passed > 0 and self.failed == 0
 
 
-def run_tempest(home: Path, workspace: Path, regex: str = SMOKE, patience: float = 1200) -> Outcome:
+def run_tempest(
+    home: Path, workspace: Path, regex: str = SMOKE, patience: float = 1200, more: Sections | None = None
+) -> Outcome:
     """Run the tests that match `regex` against the cloud of the state folder `home`; all traces go into `workspace`.
 
-    `patience` is in seconds. The Python that has Tempest is named by TIFFIN_TEMPEST_PYTHON.
+    `patience` is in seconds; `more` sections go into tempest.conf. The Python that has Tempest is named by TIFFIN_TEMPEST_PYTHON.
     """
     tempest = Path(os.environ["TIFFIN_TEMPEST_PYTHON"]).with_name("tempest")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OS_", "PYTHON"))}
     _tempest(tempest, ["init", str(workspace), "--workspace-path", str(workspace / "workspaces.yaml")], environment)
     with connect(home / "clouds.yaml", ADMIN) as cloud:
-        conf = write_tempest_conf(cloud, workspace, _passwords(home))
+        conf = write_tempest_conf(cloud, workspace, _passwords(home), more or {})
     command = ["run", "--config-file", str(conf), "--regex", regex, "--concurrency", "2"]
     output = _tempest(tempest, command, environment, workspace, patience)
     (workspace / "output").write_text(output)
