@@ -47,6 +47,7 @@ def index(call: Call, id: str) -> Answer:
 )
 def add(call: Call, id: str, body: LocationIn) -> Answer:
     image: ImageRow = call.subject
+    content.lock(call.db, image)
     if image.status != "queued":
         raise Conflict(f"It's not allowed to add locations if image status is {image.status}.")
     if not image.disk_format or not image.container_format:
