@@ -22,7 +22,7 @@ from tiffin.core.state_folder import StateFolder
 from tiffin.core.world import World
 from tiffin.services.compute.drivers.base import Hosts, Hypervisor
 from tiffin.services.identity.public import Identity, IdentitySettings, KeptLimits, Keys
-from tiffin.services.image.drivers.base import ImageStores
+from tiffin.services.image.drivers.base import ImageCaches, ImageStores
 from tiffin.services.network.drivers.base import HostNetwork, MetadataListener, NetworkBackend
 
 SERVICES = (
@@ -91,6 +91,7 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
     cloud.add(Identity, identity)
     cloud.add(UnifiedLimits, _limits(database, settings, identity))
     cloud.add_lazy(ImageStores, lambda: _image_stores(home))
+    cloud.add_lazy(ImageCaches, lambda: _image_caches(cloud))
     if settings.simulated:
         daemons = None
         _simulated(cloud, settings)
@@ -144,6 +145,12 @@ def _image_stores(home: Path) -> ImageStores:
     from tiffin.services.image.drivers.files import FileStore
 
     return ImageStores([FileStore(home / "images")])
+
+
+def _image_caches(cloud: Cloud) -> ImageCaches:
+    from tiffin.services.compute.image_caches import HostCaches
+
+    return HostCaches(cloud)
 
 
 def _simulated(cloud: Cloud, settings: Settings) -> None:

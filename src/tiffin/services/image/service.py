@@ -10,8 +10,10 @@ from sqlalchemy.orm import Session
 from tiffin.core.quota import Owners, Quota
 from tiffin.core.service import Service
 from tiffin.services.image.dialect import ImageDialect
+from tiffin.services.image.lifecycles.cache import CacheLife
 from tiffin.services.image.lifecycles.image import ImageLife
-from tiffin.services.image.reconcilers import end_dead_uploads, forget_orphans
+from tiffin.services.image.reconcilers import end_dead_uploads, forget_orphans, keep_caches
+from tiffin.services.image.resources.cache import cache
 from tiffin.services.image.resources.data import data
 from tiffin.services.image.resources.images import images
 from tiffin.services.image.resources.info import info, versions
@@ -56,9 +58,9 @@ service = Service(
     prefix="/image",
     api="",  # clients of the image API add /v2 themselves
     dialect=ImageDialect(),
-    resources=(versions, images, data, members, info, schemas),
-    lifecycles=(ImageLife,),
-    reconcilers=(end_dead_uploads, forget_orphans),
+    resources=(versions, images, data, members, info, schemas, cache),
+    lifecycles=(ImageLife, CacheLife),
+    reconcilers=(end_dead_uploads, forget_orphans, keep_caches),
     rules=(("default", ""), ("context_is_admin", "role:admin"), ("service_api", "role:service or role:admin")),
     quotas={
         # upstream's names; sizes in MiB

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from tiffin.core.quota import Kept
 
 GIB = 1 << 30
+
+
+class CacheSettings(msgspec.Struct, frozen=True):
+    """The table [image.cache]: the images that hosts keep. Names and defaults are upstream's."""
+
+    enabled: bool = True
+    """Operators of clouds whose administrators shall not meddle with the caches: false closes `/v2/cache` (upstream does so
+    where `image_cache_dir` is not set). The hosts keep their caches all the same."""
+    image_cache_max_size: Annotated[int, Meta(ge=0)] = 10 * GIB
+    """Operators with small or large disks: the bytes that the images of one host may take. Beyond, those go that have not
+    been asked for the longest; never one on which a guest's disk stands."""
+    image_cache_stall_time: Annotated[int, Meta(ge=0)] = 86_400
+    """Operators: after how many seconds a download that nobody continues is swept up."""
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -20,5 +36,6 @@ class Settings(msgspec.Struct, frozen=True):
     """The operator: how many tags an image may have (upstream's `image_tag_quota`)."""
     members: int = 128
     """The operator: with how many projects an image may be shared (upstream's `image_member_quota`)."""
+    cache: CacheSettings = CacheSettings()
     quotas: Kept = "own"
     """The operator: "unified" reads the limits that the identity service keeps (upstream's `use_keystone_limits`)."""
