@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy
@@ -17,6 +16,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from tiffin.core.driver import Impossible, Refused, StaleTurn
+from tiffin.core.engine_threads import FULL, SlowThreads, name_this_thread
 from tiffin.core.lifecycle import DELETE, DUE, FAILED, REST, TEARDOWN, Lifecycle, Outcome
 from tiffin.core.tables import LifecycleRequest, LifecycleRow
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tiffin.core.cloud import Cloud
 
 LEASE = 300.0
-"""Seconds that a step may take before another engine may take it over."""
+"""Seconds that a step may take before another engine may take it over; a slow one renews them."""
 LOOK = 1.0
 """Seconds between two looks at the queue when no hint comes."""
 
@@ -73,6 +73,7 @@ class Engine:
         self._hint = threading.Condition()
         self._stopping = False
         self._threads: list[threading.Thread] = []
+        self._slow = SlowThreads(cloud, node, LEASE)
         self._due = 0
 
     # --- the queue ------------------------------------------------------------------------------------------------------
@@ -88,6 +89,11 @@ class Engine:
         if row is None:
             return False
         self.fate("leased")
+        self._run(row)
+        return True
+
+    def _run(self, row: LifecycleRow) -> None:
+        """Run the steps of a lifecycle that we have leased."""
         with structlog.contextvars.bound_contextvars(
             request_id=row.request_id, lifecycle=row.kind, resource=row.resource_id
         ):
@@ -96,7 +102,6 @@ class Engine:
                     pass
             except _Lost as lost:
                 log.info("lifecycle.lost", step=row.step, why=str(lost))
-        return True
 
     def _lease(self) -> LifecycleRow | None:
         now = self.cloud.world.clock()
@@ -120,6 +125,8 @@ class Engine:
             return False
         kind = self.cloud.lifecycle(row.kind)
         step: Any = getattr(kind, row.step)
+        if getattr(step, "slow", False) and self._slow.wanted():
+            return self._hand_over(row)
         started = time.perf_counter()
         try:
             if step.where == "inside":
@@ -147,6 +154,12 @@ class Engine:
             "lifecycle.step", step=row.step, ms=round((time.perf_counter() - started) * 1000, 1), outcome=outcome.what
         )
         return outcome.what == "go"
+
+    def _hand_over(self, row: LifecycleRow) -> bool:
+        """Go on in a thread of the lifecycle's own, or later."""
+        if not self._slow.begin(row, self._run):
+            self._commit(row, Outcome("sleep", seconds=FULL), dict(row.frame), keep_attempts=True)
+        return False
 
     def _inside(self, kind: type[Lifecycle], row: LifecycleRow) -> Outcome:
         with self.cloud.database.write() as session:
@@ -336,6 +349,7 @@ class Engine:
         """Run in the background until `stop`."""
         self.adopt()
         self.cloud.database.on_commit(self.hint, DUE)
+        self._slow.start()
         for n in range(threads):
             thread = threading.Thread(target=self._work, name=f"engine-{n}", daemon=True)
             thread.start()
@@ -354,10 +368,10 @@ class Engine:
             self._hint.notify_all()
         for thread in self._threads:
             thread.join(timeout)
+        self._slow.stop(timeout=1.0)
 
     def _work(self) -> None:
-        # the kernel's name of this thread, so that `ps -T` and the benchmarks can tell it from those of requests
-        Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(threading.current_thread().name)
+        name_this_thread()
         while not self._stopping:
             seen = self._due
             try:

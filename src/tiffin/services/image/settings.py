@@ -25,6 +25,17 @@ class CacheSettings(msgspec.Struct, frozen=True):
     """Operators: after how many seconds a download that nobody continues is swept up."""
 
 
+class Imports(msgspec.Struct, frozen=True):
+    """`[image.imports]`: what imports may do, by upstream's option names."""
+
+    enabled_import_methods: tuple[str, ...] = ("glance-direct", "copy-image")
+    """The operator: by which methods images may be imported, in the order in which clients are told of them."""
+    image_import_plugins: tuple[str, ...] = ()
+    """The operator: what is done with the bytes of every import, in this order (see import_parts.py)."""
+    task_time_to_live: int = 48
+    """The operator: for how many hours a task is shown after it has ended."""
+
+
 class Settings(msgspec.Struct, frozen=True):
     max_bytes: int = 1024 * GIB
     """The operator: the largest image that is accepted, in bytes (upstream's `image_size_cap`)."""
@@ -39,3 +50,5 @@ class Settings(msgspec.Struct, frozen=True):
     cache: CacheSettings = CacheSettings()
     quotas: Kept = "own"
     """The operator: "unified" reads the limits that the identity service keeps (upstream's `use_keystone_limits`)."""
+    imports: Imports = Imports()
+    """The operator: what imports may do."""
