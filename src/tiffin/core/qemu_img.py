@@ -14,17 +14,20 @@ _CPU_SECONDS = 30
 QCOW2_MAGIC = b"QFI\xfb"
 
 
-def leash(user: int | None, cpu_seconds: int = _CPU_SECONDS) -> tuple[str, ...]:
-    """What to put before a command that reads what tenants wrote."""
+def leash(user: int | None, cpu_seconds: int = _CPU_SECONDS, most_bytes: int | None = None) -> tuple[str, ...]:
+    """What to put before a command that reads what tenants wrote. `most_bytes`: the largest file that it may write."""
     # glibc reserves 64 MiB of addresses for the heap of each thread (MALLOC_ARENA_MAX) and 8 for its stack: with a busy
     # pool, qemu-img would run out of its space and abort.
-    limits = (f"--as={_MEMORY}", f"--stack={_STACK}", f"--cpu={cpu_seconds}", "--core=0")
+    limits = [f"--as={_MEMORY}", f"--stack={_STACK}", f"--cpu={cpu_seconds}", "--core=0"]
+    limits += [] if most_bytes is None else [f"--fsize={most_bytes}"]
     return ("env", "MALLOC_ARENA_MAX=1", "prlimit", *limits, *as_user(user))
 
 
-def run(folder: Path, user: int | None, *arguments: str, cpu_seconds: int = _CPU_SECONDS) -> None:
+def run(
+    folder: Path, user: int | None, *arguments: str, cpu_seconds: int = _CPU_SECONDS, most_bytes: int | None = None
+) -> None:
     """Run `qemu-img ARGUMENTS` in `folder` as `user`. Every call names its formats. Raises `Refused` with its words."""
-    command = (*leash(user, cpu_seconds), "qemu-img", *arguments)
+    command = (*leash(user, cpu_seconds, most_bytes), "qemu-img", *arguments)
     try:
         done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True,
                               timeout=cpu_seconds * 10)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -25,6 +25,25 @@ class CacheSettings(msgspec.Struct, frozen=True):
     """Operators: after how many seconds a download that nobody continues is swept up."""
 
 
+class Conversion(msgspec.Struct, frozen=True):
+    """The table [image.imports.image_conversion]: what the plug-in of that name makes of imported disks."""
+
+    output_format: Literal["raw", "qcow2", "vmdk"] = "raw"
+    """Operators whose stores or hypervisors want one format, such as raw for Ceph's copy-on-write clones."""
+
+
+class Injection(msgspec.Struct, frozen=True):
+    """The table [image.imports.inject_metadata_properties]: what the plug-in inject_image_metadata adds to imported images."""
+
+    inject: dict[
+        Annotated[str, Meta(min_length=1, max_length=255, pattern="^(?!os_glance)")],
+        Annotated[str, Meta(max_length=65_535)],
+    ] = {}
+    """Operators: properties by name. Their values win over those that the image has."""
+    ignore_user_roles: tuple[str, ...] = ("admin",)
+    """Operators: the imports of users with one of these roles are left as they are."""
+
+
 class Imports(msgspec.Struct, frozen=True):
     """`[image.imports]`: what imports may do, by upstream's option names."""
 
@@ -32,6 +51,13 @@ class Imports(msgspec.Struct, frozen=True):
     """The operator: by which methods images may be imported, in the order in which clients are told of them."""
     image_import_plugins: tuple[str, ...] = ()
     """The operator: what is done with the bytes of every import, in this order (see import_parts.py)."""
+    image_conversion: Conversion = Conversion()
+    """The operator: what the plug-in of that name makes of disks."""
+    inject_metadata_properties: Injection = Injection()
+    """The operator: what the plug-in inject_image_metadata adds."""
+    max_unpacked_bytes: Annotated[int, Meta(ge=0)] = 256 * GIB
+    """The operator: how large a file a plug-in may make of an import. A few megabytes can be written so that they unpack, or
+    convert, to any size."""
     task_time_to_live: int = 48
     """The operator: for how many hours a task is shown after it has ended."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import delete, select
 
 from tiffin.core.driver import Refused
-from tiffin.core.lifecycle import Lifecycle, Outcome, done, go, inside, outside
+from tiffin.core.lifecycle import Lifecycle, Outcome, done, go, inside, outside, slow
 from tiffin.services.image.drivers.base import ImageCaches
 from tiffin.services.image.tables import CacheQueueRow
 
@@ -19,7 +19,7 @@ class CacheLife(Lifecycle):
     def start(self) -> Outcome:
         return go("fetch")
 
-    @outside
+    @slow
     def fetch(self) -> Outcome:
         """A host that does not answer does not keep the others from having the image."""
         silent: Refused | None = None
