@@ -319,7 +319,7 @@ def test_the_schema_names_every_attribute(cloud: ImageCloud) -> None:
 
 
 def test_what_is_not_here(cloud: ImageCloud) -> None:
-    for path in ("/tasks", "/metadefs/namespaces", "/cache"):
+    for path in ("/tasks", "/metadefs/namespaces"):
         assert cloud.ask("GET", f"/image/v2{path}").status == 404
 
 

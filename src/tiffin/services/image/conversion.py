@@ -37,11 +37,11 @@ class ImageConversion:
 
     def run(self, source: Path, target: Path, facts: Facts, settings: Settings) -> Changed:
         size, wanted = _fit(source, facts, settings), settings.imports.image_conversion.output_format
-        formats = ("-f", _FORMATS[facts.disk_format], "-O", _FORMATS[wanted])
         seconds = _SECONDS + _SECONDS_PER_GIB * (size >> 30)
+        limits = qemu_img.Limits(seconds, settings.imports.max_unpacked_bytes)
         user = user_for(facts.image_id)
         with _lent(source, target.parent / f".{target.name}", user) as work:
-            _convert(work, user, formats, seconds, settings.imports.max_unpacked_bytes)
+            _convert(work, user, _FORMATS[facts.disk_format], wanted, limits)
             os.rename(work / "converted", target)
         give(target, None if user is None else os.geteuid(), 0o600)
         return Changed(wanted, "bare")
@@ -82,10 +82,10 @@ def _lent(source: Path, work: Path, user: int | None) -> Iterator[Path]:
         shutil.rmtree(work)
 
 
-def _convert(work: Path, user: int | None, formats: tuple[str, ...], seconds: int, most: int) -> None:
-    command = ("convert", *formats, "-t", "writeback", "source", "converted")
+def _convert(work: Path, user: int | None, old: str, new: str, limits: qemu_img.Limits) -> None:
+    arguments = ("-t", "writeback", "source", "converted")
     try:
-        qemu_img.run(work, user, *command, cpu_seconds=seconds, most_bytes=most)
+        qemu_img.run(work, user, "convert", "-f", old, "-O", new, *arguments, limits=limits)
     except Refused as no:
         if "No space left" in str(no):
             raise

@@ -111,7 +111,7 @@ def _gzip(file: BinaryIO) -> Iterator[bytes]:
 
 def _zip(file: BinaryIO) -> Iterator[bytes]:
     """The only file of an archive."""
-    _, _, flags, method, _, _, crc, packed, size, name, extra = _read(file, _LOCAL)
+    _, _, flags, method, _, _, crc, packed, _, name, extra = _read(file, _LOCAL)
     if flags & _ENCRYPTED:
         raise Impossible("The archive is encrypted.")
     if method not in (_STORED, _DEFLATED) or (method == _STORED and flags & _SIZES_FOLLOW):

@@ -98,7 +98,8 @@ class Transform(Protocol):
 
     def run(self, source: Path, target: Path, facts: Facts, settings: Settings) -> Changed:
         """Write `target` (which is not there yet, in a private folder that is removed whatever happens) from `source` (which
-        is on the same file system, and only read). Bounded in time, memory and the size of what it writes, which is inspected afterwards like any bytes.
+        is on the same file system, and only read). Bounded in time, memory and the size of what it writes, which is inspected
+        afterwards like any bytes.
 
         Raises `Impossible` with words for the user, or `Refused`.
         """

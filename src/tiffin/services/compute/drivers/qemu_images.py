@@ -128,6 +128,8 @@ class ImageCache:
         format: Literal["raw", "qcow2"] = "raw"
         if image.disk_format in _CONVERTED:
             virtual_size = self._convert(image, folder)
+            if virtual_size > self._most_bytes:  # QEMU reads the size elsewhere than the inspector for some formats
+                raise Impossible(f"image {image.id} is too large: {virtual_size} bytes, this host takes {self._most_bytes}")
         if image.disk_format == "qcow2" or image.disk_format in _CONVERTED:
             format = "qcow2"
         path.chmod(0o444)
