@@ -23,6 +23,7 @@ from tiffin.core.world import World
 from tiffin.services.compute.drivers.base import Hosts, Hypervisor
 from tiffin.services.identity.public import Identity, IdentitySettings, KeptLimits, Keys
 from tiffin.services.image.drivers.base import ImageCaches, ImageStores
+from tiffin.services.image.scratch import Scratch
 from tiffin.services.network.drivers.base import HostNetwork, MetadataListener, NetworkBackend
 
 SERVICES = (
@@ -92,6 +93,7 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
     cloud.add(UnifiedLimits, _limits(database, settings, identity))
     cloud.add_lazy(ImageStores, lambda: _image_stores(home))
     cloud.add_lazy(ImageCaches, lambda: _image_caches(cloud))
+    cloud.add(Scratch, Scratch(home / "scratch"))
     if settings.simulated:
         daemons = None
         _simulated(cloud, settings)

@@ -130,7 +130,8 @@ def test_a_lease_that_was_lost_is_not_taken_back(cloud: SlowCloud) -> None:
     cloud.clock.now += LEASE * 2
     other = Engine(cloud.cloud, "other")
     theirs = other._lease()
-    assert theirs is not None and not cloud.engine._slow.renew(ours)
+    assert theirs is not None
+    assert not cloud.engine._slow.renew(ours)
     cloud.bench.free.set()
     other._run(theirs)
     assert cloud.rows() == []

@@ -16,7 +16,8 @@ def test_create_as_upstream_shows_it(cloud: ImageCloud) -> None:
     reply = cloud.ask("POST", "/image/v2/images", json=body)
     assert reply.status == 201
     assert reply.headers["location"] == f"http://127.0.0.1:8000/image/v2/images/{ID}"
-    assert reply.headers["openstack-image-import-methods"] == "glance-direct"
+    assert reply.headers["openstack-image-import-methods"] == "glance-direct,copy-image"
+    assert reply.headers["openstack-image-store-ids"] == "memory"
     assert reply.json == {
         "status": "queued",
         "name": "Ubuntu",

@@ -119,7 +119,10 @@ class Injection(Protocol):
         ...
 
 
-METHODS: dict[str, str] = {}
+METHODS: dict[str, str] = {
+    "glance-direct": "tiffin.services.image.methods:glance_direct",
+    "copy-image": "tiffin.services.image.methods:copy_image",
+}
 """Import methods by the names that clients use -> "module:attribute" of a `Method`."""
 
 PLUGINS: dict[str, str] = {

@@ -15,7 +15,7 @@ from tiffin.core.cloud import Cloud
 from tiffin.core.driver import Impossible
 from tiffin.core.errors import BadRequest, Fault, NotFound
 from tiffin.core.world import World
-from tiffin.services.image import content, search, uploads
+from tiffin.services.image import content, importing, search, uploads
 from tiffin.services.image.drivers.base import CachedCopy as CachedCopy  # what compute's hosts tell of their caches
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.inspection import OPAQUE_CONTAINERS
@@ -54,7 +54,7 @@ def _boot_image(row: ImageRow) -> BootImage:
         status=row.status,
         owner=row.owner,
         visibility=row.visibility,
-        properties={name: value for name, value in row.properties.items() if value is not None},
+        properties={name: value for name, value in importing.own(row.properties).items() if value is not None},
     )
 
 

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tiffin.core.errors import BadRequest, Conflict, Forbidden, RangeNotSatisfiable, TooLarge
 from tiffin.core.schema import Schema, convert
+from tiffin.services.image import importing
 from tiffin.services.image.settings import Settings
 
 UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
@@ -134,9 +135,10 @@ def check_property(name: str, value: Any) -> None:
 
 def check_amounts(properties: dict[str, str | None], tags: list[str], settings: Settings) -> None:
     """Raises `TooLarge` when there are more properties or tags than an image may have."""
-    if len(properties) > settings.properties:
+    count = len(importing.own(properties))
+    if count > settings.properties:
         raise TooLarge(
-            f"The limit has been exceeded on the number of allowed image properties. Attempted: {len(properties)}, "
+            f"The limit has been exceeded on the number of allowed image properties. Attempted: {count}, "
             f"Maximum: {settings.properties}"
         )
     if len(tags) > settings.tags:

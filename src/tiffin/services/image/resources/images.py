@@ -14,7 +14,8 @@ from tiffin.core.policy import Target
 from tiffin.core.resource import Answer, Page, Resource
 from tiffin.core.schema import decode_json
 from tiffin.core.world import iso
-from tiffin.services.image import content, rules, search
+from tiffin.services.image import content, importing, rules, search
+from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.tables import ImageRow
 
 OWNER = "rule:context_is_admin or (role:member and project_id:%(project_id)s)"
@@ -102,7 +103,17 @@ def _new(call: Call, **_: Any) -> Target:
     "POST", policy=("add_image", ADD), about=_new, quota="image_count_total", event="create", answer_root=""
 )
 def create(call: Call) -> ImageRow:
-    body = decode_json(call.raw) if call.raw else None
+    row = make(call, decode_json(call.raw) if call.raw else None)
+    call.response_headers["Location"] = f"{call.base_url}/v2/images/{row.id}"
+    methods = call.service.settings.imports.enabled_import_methods
+    if methods:
+        call.response_headers["OpenStack-image-import-methods"] = ",".join(methods)
+    call.response_headers["OpenStack-image-store-ids"] = ",".join(call.part(ImageStores).names())
+    return row
+
+
+def make(call: Call, body: Any) -> ImageRow:
+    """A new image as a client describes it. Raises `BadRequest`, `Forbidden`, `Conflict`, `TooLarge`."""
     if not isinstance(body, dict):
         raise BadRequest("The body must be a JSON object.")
     given: dict[str, Any] = {}
@@ -117,10 +128,7 @@ def create(call: Call) -> ImageRow:
     values = rules.check_attributes(given)
     rules.check_amounts(properties, values.get("tags", []), call.service.settings)
     _check_visibility(call, values.get("visibility"), values.get("owner", call.actor.project_id))
-    row = add(call, values, properties)
-    call.response_headers["Location"] = f"{call.base_url}/v2/images/{row.id}"
-    call.response_headers["OpenStack-image-import-methods"] = "glance-direct"
-    return row
+    return add(call, values, properties)
 
 
 def add(call: Call, values: dict[str, Any], properties: dict[str, str | None]) -> ImageRow:
@@ -205,6 +213,8 @@ def delete(call: Call, id: str) -> None:
     if row.protected:
         raise Forbidden(f"Image {id} is protected and cannot be deleted.")
     content.unlink_all(call.db, row)
+    if importing.is_taken(row):
+        call.ask("image.task", str(row.properties[importing.TASK]), "delete")
     row.status, row.updated_at = "deleted", call.now  # nobody sees it from here on; its lifecycle removes the rest
     call.ask("image.image", id, "delete")
 

@@ -44,7 +44,8 @@ def version(call: Call) -> Answer:
 
 @info.operation("GET", "/import", policy=None)
 def import_methods(call: Call) -> dict[str, Any]:
-    return {"import-methods": {"description": "Import methods available.", "type": "array", "value": ["glance-direct"]}}
+    methods = list(call.service.settings.imports.enabled_import_methods)
+    return {"import-methods": {"description": "Import methods available.", "type": "array", "value": methods}}
 
 
 def _store(call: Call, store: ImageStore) -> dict[str, Any]:
