@@ -197,14 +197,14 @@ class SimulatedHypervisor:
 
     def cached_images(self) -> list[CachedImage]:
         with self._world.lock:
-            return [CachedImage(id, cached.image.size, cached.hits, cached.accessed, cached.modified, self._in_use(id))
+            return [CachedImage(id, cached.image.size, cached.hits, cached.accessed, cached.modified)
                     for id, cached in sorted(self._world.images.items())]
 
     def forget_image(self, image_id: str) -> bool:
         guest_check.plain_id(image_id)
         self._fate(f"forget_image/{image_id}?")
         with self._world.lock:
-            if self._in_use(image_id):
+            if any(image_id in guest.images for guest in self._world.guests.values()):
                 return False
             self._world.images.pop(image_id, None)
         self._fate(f"forget_image/{image_id}!")
@@ -235,9 +235,6 @@ class SimulatedHypervisor:
         elif known.image.sha512.lower() != image.sha512.lower():
             raise Impossible(f"image {image.id} is in this host's cache with another digest")
         return known
-
-    def _in_use(self, image_id: str) -> bool:
-        return any(image_id in guest.images for guest in self._world.guests.values())
 
     def _guest(self, guest_id: str) -> SimulatedGuest:
         return self._world.guests.setdefault(guest_id, SimulatedGuest())

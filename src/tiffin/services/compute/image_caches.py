@@ -21,11 +21,7 @@ class HostCaches:
 
     def cached(self, node: str) -> list[CachedCopy]:
         found = self._cloud.part(Hosts).hypervisor(node).cached_images()
-        wanted = self._wanted() if found else set()
-        return [
-            CachedCopy(one.id, one.size, one.hits, one.last_accessed, one.last_modified, one.in_use or one.id in wanted)
-            for one in found
-        ]
+        return [CachedCopy(one.id, one.size, one.hits, one.last_accessed, one.last_modified) for one in found]
 
     def ensure(self, node: str, image_id: str) -> None:
         with self._cloud.database.read() as session:
@@ -39,12 +35,13 @@ class HostCaches:
         self._cloud.part(Hosts).hypervisor(node).prefetch_image(base)
 
     def forget(self, node: str, image_id: str) -> bool:
-        return image_id not in self._wanted() and self._cloud.part(Hosts).hypervisor(node).forget_image(image_id)
+        """Also the image of a server is in use whose disk is not there now: one that is rebuilt starts from its image anew,
+        even when that was deleted."""
+        with self._cloud.database.read() as session:
+            servers = select(Server.id).where(Server.image_id == image_id, Server.deleted_at.is_(None))
+            if session.scalar(servers.limit(1)) is not None:
+                return False
+        return self._cloud.part(Hosts).hypervisor(node).forget_image(image_id)
 
     def clean(self, node: str, stalled: float) -> int:
         return self._cloud.part(Hosts).hypervisor(node).clean_images(stalled)
-
-    def _wanted(self) -> set[str | None]:
-        """The images of servers: one that is rebuilt starts from its image anew, even when that was deleted."""
-        with self._cloud.database.read() as session:
-            return set(session.scalars(select(Server.image_id).where(Server.deleted_at.is_(None)).distinct()))

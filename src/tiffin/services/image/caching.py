@@ -29,8 +29,6 @@ def copies(caches: ImageCaches) -> Iterator[tuple[str, CachedCopy]]:
 
 def forget(caches: ImageCaches, node: str, copy: CachedCopy) -> bool:
     """Remove a copy unless somebody stands on it or fetches it just now; whether it went."""
-    if copy.in_use:
-        return False
     try:
         return caches.forget(node, copy.image_id)
     except Refused as no:

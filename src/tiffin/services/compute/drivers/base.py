@@ -51,7 +51,6 @@ class CachedImage(msgspec.Struct, frozen=True):
     hits: int  # guests that found it there
     last_accessed: float  # seconds since the epoch: when the last of them did
     last_modified: float  # when it was fetched
-    in_use: bool  # whether a disk of a guest stands on it
 
 
 class Nic(msgspec.Struct, frozen=True):

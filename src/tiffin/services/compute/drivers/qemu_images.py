@@ -85,7 +85,7 @@ class ImageCache:
             hits = (self._folder / id / "hits").stat()
         except FileNotFoundError:
             return None
-        return CachedImage(id, image.st_size, hits.st_size, hits.st_mtime, image.st_mtime, self._in_use(id))
+        return CachedImage(id, image.st_size, hits.st_size, hits.st_mtime, image.st_mtime)
 
     def forget(self, id: str) -> bool:
         """Remove an image, and what is left of an interrupted download of it, unless it is in use. Raises `Refused` while

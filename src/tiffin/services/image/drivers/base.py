@@ -97,7 +97,6 @@ class CachedCopy(msgspec.Struct, frozen=True):
     hits: int  # how often it was found there
     last_accessed: float  # seconds since the epoch
     last_modified: float
-    in_use: bool  # whether somebody stands on it, so that it must stay
 
 
 class ImageCaches(Protocol):

@@ -41,7 +41,7 @@ def index(call: Call) -> dict[str, Any]:
         if copy.image_id not in queued:
             known = found.get(copy.image_id)
             found[copy.image_id] = copy if known is None else _merged(known, copy)
-    return {"cached_images": [_view(copy) for copy in found.values()], "queued_images": queued}
+    return {"cached_images": [structs.asdict(copy) for copy in found.values()], "queued_images": queued}
 
 
 def _merged(one: CachedCopy, other: CachedCopy) -> CachedCopy:
@@ -52,12 +52,6 @@ def _merged(one: CachedCopy, other: CachedCopy) -> CachedCopy:
         last_accessed=max(one.last_accessed, other.last_accessed),
         last_modified=max(one.last_modified, other.last_modified),
     )
-
-
-def _view(copy: CachedCopy) -> dict[str, Any]:
-    shown = structs.asdict(copy)
-    del shown["in_use"]
-    return shown
 
 
 @cache.operation("PUT", "/{image_id}", policy=QUEUE, about=lambda call, image_id: find(call, image_id), ok=202)
