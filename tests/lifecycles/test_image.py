@@ -51,36 +51,7 @@ class FatefulCloud(ImageCloud):
         assert sorted(self.store.keys()) == sorted(blob.id for blob in self.blobs())
 
 
-class ImportTrial:
-    """Staged bytes become the image."""
-
-    def __init__(self, fate: Fate) -> None:
-        self.cloud = FatefulCloud(fate)
-        self.id = self.cloud.make()["id"]
-        assert self.cloud.put(self.id, DATA, what="stage").status == 204
-
-    def begin(self) -> None:
-        asked = {"method": {"name": "glance-direct"}}
-        assert self.cloud.ask("POST", f"/image/v2/images/{self.id}/import", json=asked).status == 202
-
-    def delete(self) -> None:
-        assert self.cloud.ask("DELETE", f"/image/v2/images/{self.id}").status == 204
-
-    def check_promise(self) -> None:
-        assert self.cloud.show(self.id)["status"] == "active"
-        assert self.cloud.ask("GET", f"/image/v2/images/{self.id}/file").body == DATA
-        assert [blob.role for blob in self.cloud.blobs()] == ["data"]
-        assert self.cloud.changes("import.end") == 1
-        self.cloud.check_consistent()
-
-    check_failed = check_promise  # it needs nothing from the world
-
-    def check_gone(self) -> None:
-        assert self.cloud.row() is None
-        assert (self.cloud.blobs(), list(self.cloud.store.keys()), self.cloud.lives()) == ([], [], 0)
-
-
-class BrokenUploadTrial(ImportTrial):
+class BrokenUploadTrial:
     """A process dies while it receives an upload: the image can be tried again and its bytes are forgotten."""
 
     def __init__(self, fate: Fate) -> None:
@@ -104,8 +75,14 @@ class BrokenUploadTrial(ImportTrial):
         assert self.cloud.show(self.id)["status"] == "queued"
         assert set(self.cloud.store.keys()) <= {blob.id for blob in self.cloud.blobs()}
 
+    def delete(self) -> None:
+        assert self.cloud.ask("DELETE", f"/image/v2/images/{self.id}").status == 204
 
-TestImport = crash_tests(ImportTrial)
+    def check_gone(self) -> None:
+        assert self.cloud.row() is None
+        assert (self.cloud.blobs(), list(self.cloud.store.keys()), self.cloud.lives()) == ([], [], 0)
+
+
 TestBrokenUpload = crash_tests(BrokenUploadTrial)
 
 

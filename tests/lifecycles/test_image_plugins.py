@@ -19,7 +19,7 @@ MIB = 1 << 20
 
 class PluginsTrial:
     def __init__(self, fate: Fate) -> None:
-        self.cloud = ImageCloud(image=PLUGINS)
+        self.cloud = ImageCloud({"image": PLUGINS})
         self.cloud.store = MemoryStore(fate=fate)
         self.cloud.cloud.add(ImageStores, ImageStores([self.cloud.store]))
         self.id = self.cloud.make(disk_format="qcow2")["id"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,12 @@ OCTETS = {"Content_Type": "application/octet-stream"}
 class ImageCloud(TestCloud):
     """A cloud with images only, and the words that its tests use."""
 
-    def __init__(self, **sections: Any) -> None:
-        """`sections`: what an operator has set."""
-        super().__init__([ServiceRef("image", "/image", "tiffin.services.image.service")], sections=sections)
+    def __init__(
+        self, sections: Mapping[str, Any] | None = None, services: Iterable[ServiceRef] = (), **options: Any
+    ) -> None:
+        """`sections`: what an operator has set. `services`: further ones. `options`: those of `TestCloud`."""
+        image = ServiceRef("image", "/image", "tiffin.services.image.service")
+        super().__init__([image, *services], sections=sections, **options)
         self.store = MemoryStore()
         self.cloud.add(ImageStores, ImageStores([self.store]))
         self.scratch = Path(tempfile.gettempdir()) / f"tiffin-scratch-{self.cloud.world.new_id()}"  # made when it is needed

@@ -25,7 +25,7 @@ PLUGINS = ["image_decompression", "image_conversion", "inject_image_metadata"]
 def cloud() -> Iterator[ImageCloud]:
     inject = {"inject": {"checked": "yes"}, "ignore_user_roles": ["admin"]}
     imports = {"image_import_plugins": PLUGINS, "inject_metadata_properties": inject, "max_unpacked_bytes": 64 * MIB}
-    made = ImageCloud(image={"imports": imports})
+    made = ImageCloud({"image": {"imports": imports}})
     yield made
     made.close()
 

@@ -39,3 +39,6 @@ def upgrade() -> None:
         batch_op.create_index('image_task_image', ['image_id'], unique=False)
         batch_op.create_index('image_task_owner', ['owner', 'created_at'], unique=False)
 
+    with op.batch_alter_table('image_location', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('position', sa.Integer(), server_default='0', nullable=False))
+

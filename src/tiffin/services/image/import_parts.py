@@ -121,7 +121,9 @@ class Injection(Protocol):
 
 METHODS: dict[str, str] = {
     "glance-direct": "tiffin.services.image.methods:glance_direct",
+    "web-download": "tiffin.services.image.import_web:web_download",
     "copy-image": "tiffin.services.image.methods:copy_image",
+    "glance-download": "tiffin.services.image.import_glance:glance_download",
 }
 """Import methods by the names that clients use -> "module:attribute" of a `Method`."""
 

@@ -79,6 +79,7 @@ class LocationRow(Table):
     __tablename__ = "image_location"
     image_id: Mapped[Id] = mapped_column(ForeignKey("image.id"), primary_key=True)
     blob_id: Mapped[Id] = mapped_column(ForeignKey("image_blob.id"), primary_key=True, index=True)
+    position: Mapped[int] = mapped_column(default=0, server_default="0")  # among the locations, which clients put in order
     data: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)  # what a client said of the location
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from tiffin.core import changes, lifecycle
 from tiffin.core.cloud import Cloud
 from tiffin.core.errors import BadRequest, Conflict, Gone, TooLarge
-from tiffin.services.image import content, importing, inspection
+from tiffin.services.image import content, importing, inspection, signatures
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.inspection import Findings, Inspection
 from tiffin.services.image.settings import Settings
@@ -53,6 +53,7 @@ class Claim(msgspec.Struct, frozen=True):
     origin: changes.Origin
     most: int  # bytes that are accepted
     exactly: int | None = None  # bytes that were announced
+    sha512: str | None = None  # of the bytes that the image is already: a copy has to be the same
     task: str = ""  # the import that brings them, which the image has to be waiting for
 
 
@@ -89,21 +90,18 @@ def claim(
 ) -> Claim:
     """Take a queued image, or one whose upload has died, for an upload; any image for a copy. `store`: the default one
     unless said. `task`: the import that does it, whose image it is. Raises `Conflict` when the image is not free,
-    `BadRequest` when its formats are not set yet."""
+    `BadRequest` when its formats are not set yet, or it is said to be signed and that cannot be verified."""
     settings: Settings = cloud.service("image").settings
-    stores = cloud.part(ImageStores)
-    into_image = purpose in ("upload", "stage")
-    if into_image:
-        _check_free(session, image, origin.at, purpose)
-        image.status, image.updated_at = "uploading" if purpose == "stage" else "saving", origin.at
-    key = cloud.world.new_id()
-    store = stores.staging.name if purpose in ("stage", "fetch") else store or stores.default
+    if purpose != "copy":
+        _take(session, image, origin.at, purpose)
+    key, waits = cloud.world.new_id(), purpose in ("stage", "fetch")
+    store = cloud.part(ImageStores).staging.name if waits else store or cloud.part(ImageStores).default
     session.add(
         BlobRow(
             id=key,
             image_id=image.id,
             store=store,
-            role="upload" if into_image else "copy",
+            role="upload" if purpose in ("upload", "stage") else "copy",
             owner=process(),
             expires=origin.at + LEASE,
             formats=[],
@@ -119,8 +117,17 @@ def claim(
         purpose=purpose,
         origin=origin,
         most=settings.max_bytes if most is None else min(most, settings.max_bytes),
+        sha512=image.os_hash_value if purpose == "copy" else None,
         task=task,
     )
+
+
+def _take(session: Session, image: ImageRow, now: float, purpose: Purpose) -> None:
+    """Have the image wait for bytes."""
+    if purpose != "fetch":
+        _check_free(session, image, now, purpose)
+        image.status, image.updated_at = "uploading" if purpose == "stage" else "saving", now
+    content.unlink_all(session, image)  # the location that an earlier attempt may have left
 
 
 def _check_free(session: Session, image: ImageRow, now: float, purpose: Purpose) -> None:
@@ -132,6 +139,8 @@ def _check_free(session: Session, image: ImageRow, now: float, purpose: Purpose)
         raise Conflict(f"Image status transition from {image.status} to {wanted} is not allowed")
     if not image.disk_format or not image.container_format:
         raise BadRequest("Properties disk_format, container_format must be set prior to saving data.")
+    if purpose == "upload":
+        signatures.check(image.id, image.properties)
 
 
 def bring(cloud: Cloud, claim: Claim, chunks: Iterable[bytes]) -> None:
@@ -149,6 +158,8 @@ def bring(cloud: Cloud, claim: Claim, chunks: Iterable[bytes]) -> None:
         found.append(watched.findings())
         if claim.purpose not in ("stage", "fetch"):  # what waits for its import is judged by that
             inspection.check(found[0], claim.disk_format, claim.container_format, settings.max_virtual_bytes)
+        if claim.sha512 not in (None, found[0].sha512):
+            raise BadRequest(f"The data of image {claim.image_id} is not what it was when the image became active.")
 
     store = cloud.part(ImageStores).get(claim.store)
     try:

@@ -77,9 +77,8 @@ class ImageLife(Lifecycle):
 
     def _forget(self, gone: list[BlobRow]) -> None:
         for blob in gone:
-            store = self.part(ImageStores).get(blob.store)
-            if store.writable:
-                store.delete(blob.id)
+            if blob.address is None:  # what is at an address is somebody else's
+                self.part(ImageStores).get(blob.store).delete(blob.id)
         self.frame["forgotten"] = [blob.id for blob in gone]
 
     @inside

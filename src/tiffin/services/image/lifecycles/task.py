@@ -7,7 +7,7 @@ it expires.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import structs
 from sqlalchemy.orm import Session
@@ -15,28 +15,22 @@ from sqlalchemy.orm import Session
 from tiffin.core import changes, lifecycle
 from tiffin.core.driver import Impossible, Refused
 from tiffin.core.errors import Fault, Gone
-from tiffin.core.lifecycle import Lifecycle, Outcome, done, go, inside, outside, sleep, slow
-from tiffin.services.image import content, import_parts, importing, inspection, scratch, uploads
+from tiffin.core.lifecycle import Outcome, go, inside, outside, slow
+from tiffin.services.image import content, import_parts, importing, inspection, scratch, signatures, uploads
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.import_parts import Facts, Given
+from tiffin.services.image.lifecycles.ending import DAY, Ending
 from tiffin.services.image.scratch import Scratch
-from tiffin.services.image.settings import Settings
 from tiffin.services.image.tables import BlobRow, ImageRow, TaskRow
 from tiffin.services.image.uploads import MIB, Purpose
 
 TELL = 5.0
 """Seconds between two words on the progress."""
-DAY = 86_400.0
 
 
-class TaskLife(Lifecycle):
+class TaskLife(Ending):
     kind = "image.task"
     deadline = 7 * DAY  # a large image may come slowly
-
-    @property
-    def settings(self) -> Settings:
-        found: Settings = self.cloud.service("image").settings
-        return found
 
     def _mine(self, session: Session, store: str = "", *, lock: bool = True) -> ImageRow:
         """The image, which waits for this task; for changing it, unless `lock` is False. Raises `Impossible`."""
@@ -67,7 +61,7 @@ class TaskLife(Lifecycle):
         source = import_parts.method(method["name"]).open(self.cloud, facts, given)
         if source is not None:
             formats = (source.disk_format or facts.disk_format, source.container_format or facts.container_format)
-            self.frame["bytes"] = self._bring(source.chunks, "fetch", exactly=source.size, formats=formats)
+            self.frame["bytes"] = self._bring(source.chunks, "fetch", exactly=source.size, disk_format=formats[0])
             self.frame["formats"], self.frame["properties"] = formats, dict(source.properties)
         return go("judge")
 
@@ -103,9 +97,9 @@ class TaskLife(Lifecycle):
         store: str = "",
         *,
         exactly: int | None = None,
-        formats: tuple[str, str] | None = None,
+        disk_format: str = "",
     ) -> str:
-        """Bring bytes into a store, and give their key. `formats`: of disk and container, where they are not the image's yet.
+        """Bring bytes into a store, and give their key. `disk_format`: what they are, where the image does not say so yet.
         Raises `Impossible` when they may not come, `Refused` when they may when it is tried again."""
         try:
             with self.cloud.database.write() as session:
@@ -115,8 +109,7 @@ class TaskLife(Lifecycle):
                 claim = uploads.claim(
                     session, self.cloud, image, origin, purpose=purpose, store=store, most=room, task=self.id
                 )
-            disk_format, container_format = formats or (claim.disk_format, claim.container_format)
-            claim = structs.replace(claim, exactly=exactly, disk_format=disk_format, container_format=container_format)
+            claim = structs.replace(claim, exactly=exactly, disk_format=disk_format or claim.disk_format)
             uploads.bring(self.cloud, claim, self._told(chunks, image.id))
         except Gone as lost:  # the claim, or the image: the next attempt will see
             raise Refused(lost.message) from lost
@@ -156,9 +149,7 @@ class TaskLife(Lifecycle):
         if self._copies(image):
             return self._next(image)
         blob = self._newest(image)
-        image.disk_format, image.container_format = self.frame.pop(
-            "formats", (image.disk_format, image.container_format)
-        )
+        image.disk_format, image.container_format = self.frame.pop("formats", (image.disk_format, image.container_format))
         self.db.flush()
         facts = self._facts(self.db)
         for plugin in import_parts.transforms(self.settings):
@@ -168,6 +159,7 @@ class TaskLife(Lifecycle):
         try:
             found, most = uploads.findings(blob), self.settings.max_virtual_bytes
             inspection.check(found, image.disk_format or "", image.container_format or "", most)
+            signatures.check(image.id, image.properties)
         except Fault as no:
             raise Impossible(no.message) from no
         return self._next(image)
@@ -197,8 +189,8 @@ class TaskLife(Lifecycle):
         with self.part(Scratch).folder(self.id) as folder:
             scratch.keep(folder / "source", self.part(ImageStores).get(staged.store).read(staged.id))
             changed = plugin.run(folder / "source", folder / "target", facts, self.settings)
-            formats = self.frame["formats"] = (changed.disk_format, changed.container_format)
-            self.frame["bytes"] = self._bring(scratch.read(folder / "target"), "fetch", formats=formats)
+            self.frame["bytes"] = self._bring(scratch.read(folder / "target"), "fetch", disk_format=changed.disk_format)
+        self.frame["formats"] = (changed.disk_format, changed.container_format)
         self.frame["done"] = [*self.frame.get("done", []), plugin.name]
         return go("judge")
 
@@ -256,7 +248,7 @@ class TaskLife(Lifecycle):
         image.stores = sorted(image.stores)
         self.record("import.end", "image.image", before=before, after=changes.picture(image), project_id=image.owner)
         task.result = {"image_id": image.id}
-        return self._end(task, "success", f"Copied {(image.size or 0) // MIB} MiB")
+        return self.end(task, "success", f"Copied {(image.size or 0) // MIB} MiB")
 
     def _let_go(self, image: ImageRow) -> None:
         """The image is nobody's again, and its lifecycle sweeps what is left."""
@@ -265,12 +257,6 @@ class TaskLife(Lifecycle):
         importing.release(image)
         image.updated_at = self.now
         self.ask("image.image", image.id, "watch")
-
-    def _end(self, task: TaskRow, status: str, message: str) -> Outcome:
-        shown = self.settings.imports.task_time_to_live * 3600.0
-        task.status, task.message, task.secret = status, message, None
-        task.updated_at, task.expires_at = self.now, self.now + shown
-        return go("keep" if status == "success" else "clean", deadline=shown + DAY)
 
     # --- it goes wrong, it ends -----------------------------------------------------------------------------------------
 
@@ -283,14 +269,14 @@ class TaskLife(Lifecycle):
         try:
             image = self._mine(self.db)
         except Impossible:
-            return self._end(task, "failure", self.reason)
+            return self.end(task, "failure", self.reason, "clean")
         coming = importing.coming(image)
         at_place = self.frame.pop("failed_step", "") == "place"
         importing.refuse(image, coming[:1] if at_place else coming)
         if not self.frame["must"] and set(self.frame["stores"]) - set(importing.refused(image)):
             return self._next(image)
         self._undo(task, image)
-        return self._end(task, "failure", self.reason)
+        return self.end(task, "failure", self.reason, "clean")
 
     def _undo(self, task: TaskRow, image: ImageRow) -> None:
         before = changes.picture(image)
@@ -312,13 +298,12 @@ class TaskLife(Lifecycle):
     @outside
     def teardown(self) -> Outcome:
         """The image has been deleted, which takes its bytes with it."""
-        self.part(Scratch).forget(self.id)
         return go("cancelled")
 
     @inside
     def cancelled(self) -> Outcome:
-        return self._end(
-            self.db.get_one(TaskRow, self.id), "failure", "The image was deleted before its import had ended."
+        return self.end(
+            self.db.get_one(TaskRow, self.id), "failure", "The image was deleted before its import had ended.", "clean"
         )
 
     @outside
@@ -326,18 +311,9 @@ class TaskLife(Lifecycle):
         self.part(Scratch).forget(self.id)
         return go("keep")
 
-    @inside
-    def keep(self) -> Outcome:
-        """Show the task until it expires."""
-        task = self.db.get_one(TaskRow, self.id)
-        left = (task.expires_at or 0.0) - self.now
-        if left > 0:
-            return sleep(left)
-        self.db.delete(task)
-        return done()
-
 
 def _close(chunks: Iterable[bytes]) -> None:
     """Let go of a source, whether or not it was read to its end."""
-    if isinstance(chunks, Generator):
-        chunks.close()
+    close = getattr(chunks, "close", None)
+    if close is not None:
+        close()

@@ -10,14 +10,14 @@ import falcon
 from msgspec import structs
 
 from tiffin.core.call import Call
-from tiffin.core.driver import Refused
+from tiffin.core.driver import Impossible, Refused
 from tiffin.core.errors import BadRequest, Conflict, Forbidden, TooLarge, Unavailable, UnsupportedMediaType
 from tiffin.core.http import peer
 from tiffin.core.policy import Target
 from tiffin.core.resource import Answer, Resource
 from tiffin.services.image import content, uploads
 from tiffin.services.image.drivers.base import CHUNK, ImageStores, Missing, StoreFull
-from tiffin.services.image.resources.images import MODIFY, OWNER, SHOW, find, is_admin
+from tiffin.services.image.resources.images import MODIFY, OWNER, SHOW, find, is_admin, look
 from tiffin.services.image.rules import parse_range
 from tiffin.services.image.tables import ImageRow
 from tiffin.services.image.uploads import MIB
@@ -94,18 +94,18 @@ def room(call: Call, image: ImageRow, name: str, size: int) -> int | None:
     return None if room is None else room * MIB
 
 
-@data.operation("PUT", "/file", policy=("upload_image", OWNER), transaction="none", raw=True, ok=204)
+@data.operation("PUT", "/file", policy=("upload_image", OWNER), about=look, transaction="none", raw=True, ok=204)
 def upload(call: Call, id: str) -> None:
     _receive(call, id, "upload_image", "upload")
 
 
-@data.operation("PUT", "/stage", policy=MODIFY, transaction="none", raw=True, ok=204)
+@data.operation("PUT", "/stage", policy=MODIFY, about=look, transaction="none", raw=True, ok=204)
 def stage(call: Call, id: str) -> None:
     _receive(call, id, "modify_image", "stage")
 
 
 @data.operation(
-    "GET", "/file", policy=("download_image", SHOW.replace("role:reader", "role:member")), transaction="none"
+    "GET", "/file", policy=("download_image", SHOW.replace("role:reader", "role:member")), about=look, transaction="none"
 )
 def download(call: Call, id: str) -> Answer:
     with call.read():
@@ -113,7 +113,8 @@ def download(call: Call, id: str) -> Answer:
         call.enforce("download_image", Target(image))
         if image.status == "deactivated" and not is_admin(call):
             raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
-        places = content.places(call.db, id, call.part(ImageStores))
+        there = image.status in ("active", "deactivated")
+        places = content.places(call.db, id, call.part(ImageStores)) if there else []
     if not places:
         return Answer(status=204)
     size, headers = image.size or 0, {}
@@ -128,4 +129,8 @@ def download(call: Call, id: str) -> Answer:
         chunks = content.read(call.part(ImageStores), places, start, length)
     except Missing as lost:  # deleted a moment ago
         raise Conflict(f"The data of image {id} is not there any more.") from lost
+    except Refused as no:  # it is on a server of somebody else's
+        raise Unavailable(f"The data of image {id} cannot be read now: {no}") from no
+    except Impossible as no:
+        raise Conflict(f"The data of image {id} cannot be read: {no}") from no
     return Answer(chunks, 206 if asked else 200, headers, "application/octet-stream", length)

@@ -21,6 +21,7 @@ from tiffin.services.image.uploads import MIB
 
 StoreName = Annotated[str, Meta(max_length=255)]
 COPY = "copy-image"
+GLANCE = "glance-download"
 
 imports = Resource("import", "imports", "/v2/images/{id}", rules=[("copy_image", ADMIN)])
 
@@ -77,7 +78,7 @@ def _check_image(image: ImageRow, method: str) -> None:
     if image.status == "active" and method != COPY:
         raise Conflict("Image with status active cannot be target for import")
     for name in ("container_format", "disk_format"):
-        if not getattr(image, name):
+        if not getattr(image, name) and method != GLANCE:  # which knows them from the other region
             raise Conflict(f"'{name}' needs to be set before import")
 
 

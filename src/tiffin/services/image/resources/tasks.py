@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import urllib.parse
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta
 from sqlalchemy import ColumnElement, or_, select
 
 from tiffin.core import changes
@@ -21,11 +22,11 @@ from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.resources import images
 from tiffin.services.image.resources.images import ADMIN, is_admin, look, missing
 from tiffin.services.image.resources.task_schemas import STATUSES, TASK, TASKS, TYPES
+from tiffin.services.image.rules import UUID
 from tiffin.services.image.tables import TaskRow
 
 SORTABLE = ("created_at", "expires_at", "id", "status", "type", "updated_at")
 WEB = "web-download"
-_ID = r"^[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$"
 
 
 def stub(call: Call, row: Any) -> dict[str, Any]:
@@ -138,7 +139,7 @@ def index(call: Call) -> Page:
     call.enforce("get_tasks")
     marker, limit = call.param("marker"), limit_of(call.param("limit"), 1000, 25)
     if marker:
-        convert(_Marker, {"marker": marker})
+        _check_marker(marker)
     direction, key = call.param("sort_dir", "desc"), call.param("sort_key", "created_at") or ""
     if direction not in ("asc", "desc"):
         raise BadRequest(f"Invalid sort direction: {direction!r:.80}")
@@ -155,8 +156,9 @@ def index(call: Call) -> Page:
     return found
 
 
-class _Marker(Schema):
-    marker: Annotated[str | UnsetType, Meta(pattern=_ID, max_length=36)] = UNSET
+def _check_marker(marker: str) -> None:
+    if not re.fullmatch(UUID, marker):
+        raise BadRequest("Invalid marker format")
 
 
 def _filters(call: Call) -> list[ColumnElement[bool]]:
@@ -194,7 +196,7 @@ def show(call: Call, id: str) -> dict[str, Any]:
 
 
 @tasks.operation("DELETE", "/{id}", policy=ACCESS, transaction="read")
-def delete(call: Call, id: str) -> None:
+def delete(call: Call, id: str) -> NoReturn:
     """Nobody deletes tasks: they expire."""
     raise MethodNotAllowed(
         "This operation is currently not permitted on Glance Tasks. They are auto deleted after reaching the time based on "
@@ -208,10 +210,11 @@ image_tasks = Resource("task", "tasks", "/v2/images/{id}/tasks")
 
 @image_tasks.operation("GET", policy=None, about=look)
 def of_image(call: Call, id: str) -> dict[str, Any]:
-    if not call.allows("get_image", Target(call.subject)):
+    if not call.allows("get_image", call.subject):
         raise missing(id)
     alive = or_(TaskRow.expires_at.is_(None), TaskRow.expires_at > call.now)
-    rows = call.db.execute(select(*TaskRow.__table__.columns).where(TaskRow.image_id == id, alive).order_by(TaskRow.created_at))
+    found = select(*TaskRow.__table__.columns).where(TaskRow.image_id == id, alive)
+    rows = call.db.execute(found.order_by(TaskRow.created_at, TaskRow.id))
     return {"tasks": [_raw(row) for row in rows]}
 
 
