@@ -26,6 +26,10 @@ class CacheSettings(msgspec.Struct, frozen=True):
     """Operators: after how many seconds a download that nobody continues is swept up."""
 
 
+Plugin = Literal["image_decompression", "image_conversion", "inject_image_metadata"]
+"""The plug-ins of import_parts.py, which knows where they are."""
+
+
 class Conversion(msgspec.Struct, frozen=True):
     """The table [image.imports.image_conversion]: what the plug-in of that name makes of imported disks."""
 
@@ -64,7 +68,7 @@ class Imports(msgspec.Struct, frozen=True):
 
     enabled_import_methods: tuple[str, ...] = ("glance-direct", "web-download", "copy-image")
     """The operator: by which methods images may be imported, in the order in which clients are told of them."""
-    image_import_plugins: tuple[str, ...] = ()
+    image_import_plugins: tuple[Plugin, ...] = ()
     """The operator: what is done with the bytes of every import, in this order (see import_parts.py)."""
     image_conversion: Conversion = Conversion()
     """The operator: what the plug-in of that name makes of disks."""
