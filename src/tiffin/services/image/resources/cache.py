@@ -93,17 +93,25 @@ def clear(call: Call) -> None:
             caching.forget(caches, node, copy)
 
 
-@cache.operation("DELETE", "/{image_id}", policy=None, transaction="none", ok=204)
+def _perhaps_gone(call: Call, image_id: str) -> Target:
+    """The image, or none where there is none any more: that is for those alone to hear who may uncache it."""
+    image = search.loaded(call.db, call.actor, is_admin(call), image_id)
+    if image is None and not call.allows(DELETE[0]):
+        raise _unknown(image_id)
+    return Target(image)
+
+
+def _unknown(image_id: str) -> NotFound:
+    return NotFound(f"Image {image_id[:80]} not found.")
+
+
+@cache.operation("DELETE", "/{image_id}", policy=DELETE, about=_perhaps_gone, transaction="none", ok=204)
 def uncache(call: Call, image_id: str) -> None:
     """Also of an image that is not there any more: then it must be in a cache."""
-    with call.read():
-        image = search.loaded(call.db, call.actor, is_admin(call), image_id)
-        allowed = call.allows(DELETE[0], Target(image))
-    if image is None and not (allowed and image_id in _known(call)):
-        raise NotFound(f"Image {image_id} not found.")
+    caches = _caches(call)
+    if call.subject.row is None and image_id not in _known(call):
+        raise _unknown(image_id)
     with call.write():
-        call.enforce(DELETE[0], Target(image))
-        caches = _caches(call)
         _leave_queue(call, image_id)
         call.record("uncache", (KIND, image_id), after={"image_id": image_id})
     for node, copy in caching.copies(caches):
