@@ -151,7 +151,7 @@ def _image_stores(home: Path, image: ImageSettings) -> ImageStores:
 
     if not image.stores:
         return ImageStores([FileStore(home / "images")])
-    stores = {name: _image_store(name, store, image) for name, store in image.stores.items()}
+    stores = {name: _image_store(name, store, image, home) for name, store in image.stores.items()}
     return ImageStores(
         [made for name, made in stores.items() if not image.stores[name].staging],
         default=next(name for name, store in image.stores.items() if store.default),
@@ -160,11 +160,12 @@ def _image_stores(home: Path, image: ImageSettings) -> ImageStores:
     )
 
 
-def _image_store(name: str, store: StoreSettings, image: ImageSettings) -> ImageStore:
+def _image_store(name: str, store: StoreSettings, image: ImageSettings, home: Path) -> ImageStore:
     if store.kind == "file":
         from tiffin.services.image.drivers.files import FileStore
 
-        return FileStore(Path(store.folder) / "tiffin-images", name=name, description=store.description)
+        folder = Path(store.folder) / "tiffin-images" if store.folder else home / "images"
+        return FileStore(folder, name=name, description=store.description)
     if store.kind == "rbd":
         from tiffin.services.image.drivers.librbd import Account
         from tiffin.services.image.drivers.rbd import RbdStore

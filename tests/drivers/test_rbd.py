@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,9 +11,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from api.image.conftest import ImageCloud
 from drivers.ceph import Ceph, rbd_store
 from tiffin.core.driver import Refused
-from tiffin.services.image.drivers.base import CHUNK, Missing
+from tiffin.services.image.drivers.base import CHUNK, ImageStores, Missing
 from tiffin.services.image.drivers.librbd import Account
 from tiffin.services.image.drivers.rbd import RbdStore
 
@@ -162,6 +164,54 @@ def test_a_writer_whose_cluster_dies_is_refused(cluster: Ceph, store: RbdStore) 
             cluster.thaw_osd()
     assert list(store.keys()) in (["a"], [])
     store.delete("a")
+
+
+def test_an_image_of_the_api(cluster: Ceph, store: RbdStore) -> None:
+    cloud = ImageCloud()
+    cloud.cloud.add(ImageStores, ImageStores([store]))
+    data = os.urandom(CHUNK + 1000)
+    one, two = cloud.active(data)["id"], cloud.active(data)["id"]
+    assert len(cluster.images()) == 1  # equal bytes are there once
+    assert cloud.ask("GET", f"/image/v2/images/{two}/file", Range="bytes=1048570-1048580").body == data[1048570:1048581]
+    info = cloud.ask("GET", "/image/v2/info/stores/detail", "admin").json["stores"][0]
+    assert info["properties"]["fsid"] == json.loads(cluster.run("ceph", "fsid", "-f", "json"))["fsid"]
+    url = cloud.ask("GET", f"/image/v2/images/{one}/locations", "admin").json[0]["url"]
+    assert url == f"rbd://{info['properties']['fsid']}/{cluster.pool}/{cluster.images()[0]}/snap"
+    cluster.run("rbd", "clone", f"{cluster.pool}/{cluster.images()[0]}@snap", f"{cluster.pool}/volume")
+    assert cloud.ask("DELETE", f"/image/v2/images/{one}").status == 204  # the other one keeps the bytes
+    cloud.settle()
+    reply = cloud.ask("DELETE", f"/image/v2/images/{two}")
+    assert (reply.status, "in use" in reply.json["message"]) == (409, True)
+    cluster.run("rbd", "rm", f"{cluster.pool}/volume")
+    assert cloud.ask("DELETE", f"/image/v2/images/{two}").status == 204
+    cloud.settle()
+    assert cluster.images() == []
+    cloud.close()
+
+
+def test_an_upload_to_a_dead_cluster(cluster: Ceph, store: RbdStore) -> None:
+    cloud = ImageCloud()
+    with rbd_store(cluster, seconds=2) as impatient:
+        cloud.cloud.add(ImageStores, ImageStores([impatient]))
+        id = cloud.make()["id"]
+        assert cloud.put(id, b"before").status == 204
+        other = cloud.make()["id"]
+        cluster.freeze_osd()
+        try:
+            assert cloud.put(other, b"bytes").status == 503
+            assert cloud.ask("GET", f"/image/v2/images/{id}/file").status == 503
+        finally:
+            cluster.thaw_osd()
+        assert cloud.show(other)["status"] == "queued"
+        cloud.clock.now += 1000
+        cloud.settle()
+        assert len(list(impatient.keys())) == 1
+        assert cloud.put(other, b"bytes").status == 204
+        for one in (id, other):
+            assert cloud.ask("DELETE", f"/image/v2/images/{one}").status == 204
+        cloud.settle()
+        assert list(impatient.keys()) == []
+    cloud.close()
 
 
 def test_there_is_no_cluster(cluster: Ceph) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 
 from api.image.conftest import ImageCloud
 from lifecycles.harness import Crash, Fate, crash_tests
+from tiffin.core.driver import Refused
 from tiffin.core.tables import Change, LifecycleRow
 from tiffin.services.image import uploads
 from tiffin.services.image.drivers.base import ImageStores
@@ -157,6 +158,26 @@ def test_an_upload_whose_process_is_gone_is_not_waited_for(files: FileCloud) -> 
     end_dead_uploads(files.cloud)
     assert files.put(files.id, DATA).status == 204  # at once, before its lifecycle has looked
     assert len(list(files.store.keys())) == 1
+
+
+def test_a_store_that_was_renamed_loses_nothing(files: FileCloud) -> None:
+    files.upload()
+    renamed = FileStore(files.store.folder, name="another")
+    files.cloud.add(ImageStores, ImageStores([renamed]))
+    renamed.write("orphan", [b"of nobody"])
+    forget_orphans(files.cloud)
+    assert list(renamed.keys()) == [blob.id for blob in files.blobs()]
+
+
+def test_a_store_that_does_not_answer_keeps_no_other_from_being_cleaned(files: FileCloud, tmp_path: Path) -> None:
+    class Silent(MemoryStore):
+        def keys(self) -> Iterator[str]:
+            raise Refused("The cluster does not answer.")
+
+    files.cloud.add(ImageStores, ImageStores([Silent(name="silent"), files.store]))
+    files.store.write("orphan", [b"of nobody"])
+    forget_orphans(files.cloud)
+    assert list(files.store.keys()) == []
 
 
 def test_an_upload_of_another_host_is_waited_for(files: FileCloud) -> None:

@@ -27,11 +27,9 @@ IMPORTS = {"enabled_import_methods": ["glance-direct", "copy-image", "feed"], "i
 class StoresCloud(ImageCloud):
     """Three stores, and one where bytes wait."""
 
-    staging: ClassVar[str] = "staging"
-    sections: ClassVar[dict[str, Any]] = {}
-
-    def __init__(self, fate: Fate, *, staged_apart: bool = True, plugged: bool = False) -> None:
-        super().__init__(sections={"image": {"imports": IMPORTS}} if plugged else None)
+    def __init__(self, fate: Fate, *, staged_apart: bool = True, image: dict[str, Any] | None = None) -> None:
+        """`image`: what an operator has set of images."""
+        super().__init__({"image": image or {}})
         self.stores = [MemoryStore(fate=fate, name=name) for name in ("a", "b", "c")]
         if staged_apart:
             self.stores.append(MemoryStore(fate=fate, name="staging"))
@@ -187,7 +185,7 @@ class FetchTrial(ImportTrial):
     def __init__(self, fate: Fate) -> None:
         plugins.reset()
         plugins.feed.fate = plugins.turn.fate = fate
-        self.cloud = StoresCloud(fate, plugged=True)
+        self.cloud = StoresCloud(fate, image={"imports": IMPORTS})
         self.id = self.cloud.make()["id"]
 
     def check_promise(self) -> None:

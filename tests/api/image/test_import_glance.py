@@ -146,8 +146,6 @@ def test_the_operator_says_which_properties(tmp_path: Path, far: ImageCloud, far
         ({"region": None}, "glance_region"),
         ({"region": ""}, "glance_region"),
         ({"region": "x" * 300}, "glance_region"),
-        ({"region": "Nowhere"}, "no image service in the region 'Nowhere'"),
-        ({"glance_service_interface": "secret"}, "the interface 'secret'"),
         ({"glance_service_interface": 7}, "glance_service_interface"),
         ({"far_id": "not an id"}, "does not look like a UUID: not an id"),
         ({"far_id": "../../v2/images"}, "does not look like a UUID"),
@@ -160,6 +158,23 @@ def test_what_cannot_be_asked(near: NearCloud, method: dict[str, Any], message: 
     assert refused.status == 400
     assert message in refused.json["message"]
     assert near.show(id)["status"] == "queued"
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ({"region": "Nowhere"}, "no image service in the region 'Nowhere'"),
+        ({"glance_service_interface": "secret"}, "the interface 'secret'"),
+    ],
+)
+def test_a_region_that_the_catalogue_does_not_have(near: NearCloud, method: dict[str, Any], message: str) -> None:
+    id = near.make(mine="as it was")["id"]
+    assert near.start(id, **{"far_id": "0d6ae8e4-4d1c-4d6b-a0d4-7d2f5f1f8a3b", **method}).status == 202
+    near.settle()
+    (task,) = near.ask("GET", f"/image/v2/images/{id}/tasks").json["tasks"]
+    assert (task["status"], message in task["message"]) == ("failure", True)
+    image = near.show(id)
+    assert (image["status"], image["mine"]) == ("queued", "as it was")
 
 
 def test_it_is_not_there_unless_it_is_enabled(near: NearCloud, tmp_path: Path) -> None:

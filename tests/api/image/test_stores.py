@@ -102,6 +102,17 @@ def test_the_heaviest_store_is_named_and_read_first(stores: StoresCloud) -> None
     assert stores.ask("GET", f"/image/v2/images/{id}/file").body == b"fast!"
 
 
+def test_a_client_may_prefer_a_store(stores: StoresCloud) -> None:
+    id = stores.active(b"bytes", visibility="private")["id"]
+    stores.copy(id)
+    stores.fast._kept = dict.fromkeys(stores.fast._kept, b"fast!")
+    file = f"/image/v2/images/{id}/file"
+    for prefer, body in (("memory", b"bytes"), ("nowhere,memory,fast", b"bytes"), ("nowhere", b"fast!"), ("", b"fast!")):
+        assert stores.ask("GET", f"{file}?prefer={prefer}").body == body
+    for token, status in (("admin", 200), ("manager", 200), ("reader", 403), ("other", 404), ("nobody", 404)):
+        assert stores.ask("GET", f"{file}?prefer=memory", token).status == status
+
+
 def test_a_copy_is_given_up_and_its_bytes_go(stores: StoresCloud) -> None:
     id = stores.active(b"bytes")["id"]
     stores.copy(id)
@@ -216,6 +227,9 @@ def test_stores_are_made_from_settings(tmp_path: Path) -> None:
     assert cheap.folder == tmp_path / "tiffin-images"
     assert made.reading("https://example.org/a") is made.get("web")
     assert made.reading("rbd://a/b/c/d") is None
+    own = _image_stores(tmp_path / "home", settings({"file": {"kind": "file", "default": True}})).get("file")
+    assert isinstance(own, FileStore)
+    assert own.folder == tmp_path / "home" / "images"
     alone = _image_stores(tmp_path / "home", Settings())
     assert (alone.names(), alone.staging.name) == (["file"], "file")
 
@@ -226,6 +240,7 @@ def test_stores_are_made_from_settings(tmp_path: Path) -> None:
         ({"a": {"kind": "file", "folder": "/srv/a"}}, "default"),
         ({n: {"kind": "file", "folder": f"/srv/{n}", "default": True} for n in ("a", "b")}, "default"),
         ({"a": {"kind": "file", "folder": "srv", "default": True}}, "absolute"),
+        ({"a": {"kind": "file", "default": True}, "b": {"kind": "file"}}, "same folder"),
         ({"a": {"kind": "rbd", "default": True}}, "pool"),
         ({"a": {"kind": "http", "default": True}}, "read only"),
         ({"a": {"kind": "swift", "default": True}}, "swift"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 
 import pytest
+from urllib3.util import parse_url
 
 from tiffin.core.driver import Impossible, Refused
 from tiffin.core.errors import BadRequest
@@ -97,6 +99,25 @@ def test_a_private_address_is_read_where_it_is_named() -> None:
         judge("http://10.0.0.1/", RULES)
     assert judge("http://10.0.0.1/", WebRules(allowed_hosts=("10.0.0.1",))).host == "10.0.0.1"
     assert judge("http://[fd00:0::1]/", WebRules(allowed_hosts=("[FD00::1]",))).host == "fd00::1"
+
+
+PIECES = ("127.0.0.1", "0x7f", "0177", "1", "example", ".", ":", "80", "@", "%", "/", "\\", "#", "?", "[", "]", "::1", "x", "-")
+
+
+def test_others_read_an_address_in_the_same_way() -> None:
+    """Whatever is let through names the same host for another parser, and no address in disguise for the system."""
+    names = 0
+    for rest in map("".join, itertools.product(PIECES, repeat=3)):
+        url = f"http://{rest}"
+        try:
+            target = judge(url, RULES)
+        except BadRequest:
+            continue
+        names += 1
+        assert (parse_url(url).host or "").rstrip(".").strip("[]") == target.host, url
+        with pytest.raises(OSError, match="illegal IP address"):
+            socket.inet_aton(target.host)
+    assert names > 100
 
 
 # --- upstream's options: what is allowed by name counts, and only where nothing is, what is disallowed --------------------

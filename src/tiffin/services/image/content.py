@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -75,10 +75,15 @@ class Place(msgspec.Struct, frozen=True):
     key: str
 
 
-def places(session: Session, image_id: str, stores: ImageStores) -> list[Place]:
-    """Where to read an image: from the heaviest store, and of equals from the default one, before the others."""
-    found = [Place(blob.store, blob.address or blob.id) for blob in blobs(session, image_id)]
-    return sorted(found, key=lambda place: (-stores.weight(place.store), place.store != stores.default))
+def places(session: Session, image_id: str, stores: ImageStores, prefer: Sequence[str] = ()) -> list[Place]:
+    """Where to read an image: from the first of the preferred stores that have it, from the heaviest one, and of equals from
+    the default one, before the others."""
+
+    def rank(place: Place) -> tuple[int, int, bool]:
+        wanted = prefer.index(place.store) if place.store in prefer else len(prefer)
+        return wanted, -stores.weight(place.store), place.store != stores.default
+
+    return sorted((Place(blob.store, blob.address or blob.id) for blob in blobs(session, image_id)), key=rank)
 
 
 def check_unused(call: Call, id: str, store: str | None = None) -> None:

@@ -70,18 +70,17 @@ def known(session: Session, image_ids: Iterable[str]) -> dict[str, list[Known]]:
 
 
 def address(stores: ImageStores, blob: BlobRow) -> str:
-    """Where bytes are. Raises `Impossible` when their store is not there any more."""
-    return blob.address or stores.get(blob.store).address(blob.id)
+    """Where bytes are; nothing when their store is not there any more, or does not say."""
+    try:
+        return blob.address or stores.get(blob.store).address(blob.id)
+    except (Refused, Impossible):
+        return ""
 
 
 def views(stores: ImageStores, all_: Iterable[Known]) -> list[dict[str, Any]]:
-    """Locations as clients see them. Those in stores that are not there any more are left out."""
-    names = {store.name for store in stores.all()}
-    return [
-        {"url": address(stores, one.blob), "metadata": {**one.location.data, "store": one.blob.store}}
-        for one in all_
-        if one.blob.store in names
-    ]
+    """Locations as clients see them, as far as their addresses are known."""
+    found = [(address(stores, one.blob), one) for one in all_]
+    return [{"url": url, "metadata": {**one.location.data, "store": one.blob.store}} for url, one in found if url]
 
 
 # --- in the view of an image ----------------------------------------------------------------------------------------------

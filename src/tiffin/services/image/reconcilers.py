@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from tiffin.core import lifecycle
 from tiffin.core.cloud import Cloud
+from tiffin.core.driver import Refused
 from tiffin.services.image import caching, uploads
 from tiffin.services.image.drivers.base import ImageCaches, ImageStores
 from tiffin.services.image.settings import Settings
@@ -20,11 +21,15 @@ def forget_orphans(cloud: Cloud) -> None:
     claim and the removal of its bytes. There is no lifecycle to wake, since there is no row; and none can be on its way,
     since a row is committed before its first byte is written, and keys are never used twice."""
     for store in cloud.part(ImageStores).all():
-        kept = set(store.keys()) if store.writable else set()
+        try:
+            kept = set(store.keys()) if store.writable else set()
+        except Refused as no:  # it is looked at again, and the others now
+            log.warning("image.store_silent", store=store.name, reason=f"{no}")
+            continue
         if not kept:
             continue
         with cloud.database.read() as session:
-            known = set(session.scalars(select(BlobRow.id).where(BlobRow.store == store.name)))
+            known = set(session.scalars(select(BlobRow.id)))  # of every store: an operator may have renamed this one
         for key in kept - known:
             log.warning("image.orphan", store=store.name, key=key)
             store.delete(key)

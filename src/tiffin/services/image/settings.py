@@ -104,7 +104,8 @@ class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight: int = 0
     """The operator: of several stores that have an image, the heaviest is read, and named first."""
     folder: str = ""
-    """The operator, for files: the absolute path of the folder in which a folder `tiffin-images` is made for them."""
+    """The operator, for files: the absolute path of the folder in which a folder `tiffin-images` is made for them; nothing
+    for the folder `images` of the cloud, which is the store `file` unless stores are set."""
     pool: str = ""
     """The operator, for RBD: the pool. Its images that are called `tiffin-...` are this cloud's."""
     user: str = "admin"
@@ -115,8 +116,8 @@ class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The operator, for RBD: how long the cluster may take to answer."""
 
     def __post_init__(self) -> None:
-        if self.kind == "file" and not self.folder.startswith("/"):
-            raise ValueError("a store of files needs the absolute path of its folder")
+        if self.folder and not self.folder.startswith("/"):
+            raise ValueError("the folder of a store is an absolute path, or not written: then it is the cloud's own")
         if self.kind == "rbd" and not self.pool:
             raise ValueError("a store in RBD needs its pool")
         if self.kind == "http" and (self.default or self.staging):
@@ -163,3 +164,6 @@ class Settings(msgspec.Struct, frozen=True):
             raise ValueError("one of the stores must be the default one: write `default = true` in its table")
         if len(self.stores) - len(seen) > 1:
             raise ValueError("only one store can be for staging")
+        folders = [store.folder for store in self.stores.values() if store.kind == "file"]
+        if len(set(folders)) < len(folders):
+            raise ValueError("two stores of files have the same folder")

@@ -98,15 +98,10 @@ def claim(
     store = cloud.part(ImageStores).staging.name if waits else store or cloud.part(ImageStores).default
     session.add(
         BlobRow(
-            id=key,
-            image_id=image.id,
-            store=store,
-            role="upload" if purpose in ("upload", "stage") else "copy",
-            owner=process(),
-            expires=origin.at + LEASE,
-            formats=[],
+            id=key, image_id=image.id, store=store, role="upload" if purpose in ("upload", "stage") else "copy",
+            owner=process(), expires=origin.at + LEASE, formats=[],
         )
-    )
+    )  # fmt: skip
     lifecycle.ask(session, origin.at, ("image.image", image.id), "watch", request_id=origin.request_id)
     return Claim(
         key=key,

@@ -60,7 +60,8 @@ class ImageStore(Protocol):
         ...
 
     def address(self, key: str) -> str:
-        """Where the bytes are, as operators and other programs would find them: a URL. Raises `Refused`."""
+        """Where the bytes are, as operators and other programs would find them: a URL. Asks nobody: it is told in
+        transactions. Raises `Refused` when the store is not what its settings say."""
         ...
 
     def facts(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ _RADOS: dict[str, tuple[Any, ...]] = {
     "rados_conf_set": (c_void_p, c_char_p, c_char_p),
     "rados_connect": (c_void_p,),
     "rados_shutdown": (c_void_p,),
-    "rados_cluster_fsid": (c_void_p, c_char_p, c_size_t),
+    "rados_conf_get": (c_void_p, c_char_p, c_char_p, c_size_t),
     "rados_ioctx_create": (c_void_p, c_char_p, _HANDLE),
     "rados_ioctx_destroy": (c_void_p,),
     "rados_stat": (c_void_p, c_char_p, POINTER(c_uint64), POINTER(c_uint64)),
@@ -93,6 +93,18 @@ def call(name: str, *args: Any) -> int:
     return code or 0
 
 
+def fsid(account: Account) -> str:
+    """The identifier of the cluster, as its configuration tells it; nobody is asked. Raises OSError."""
+    cluster, text = c_void_p(), ctypes.create_string_buffer(64)
+    call("rados_create2", byref(cluster), b"ceph", f"client.{account.user}".encode(), 0)
+    try:
+        call("rados_conf_read_file", cluster, os.fsencode(account.conf))
+        call("rados_conf_get", cluster, b"fsid", text, len(text))
+    finally:
+        call("rados_shutdown", cluster)
+    return text.value.decode()
+
+
 class Pool:
     """A connection to one pool. Methods may be called from several threads; they raise OSError."""
 
@@ -119,11 +131,6 @@ class Pool:
         if self._io:
             call("rados_ioctx_destroy", self._io)
         call("rados_shutdown", self._cluster)
-
-    def fsid(self) -> str:
-        text = ctypes.create_string_buffer(64)
-        call("rados_cluster_fsid", self._cluster, text, len(text))
-        return text.value.decode()
 
     def names(self) -> list[str]:
         """Every image in the pool."""

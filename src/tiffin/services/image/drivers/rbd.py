@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,7 @@ from typing import Any
 
 from tiffin.core.driver import Refused
 from tiffin.services.image.drivers.base import CHUNK, Missing, StoreFull, check_key
-from tiffin.services.image.drivers.librbd import ORDER, Account, Image, Pending, Pool, closing
+from tiffin.services.image.drivers.librbd import ORDER, Account, Image, Pending, Pool, closing, fsid
 
 PREFIX = "tiffin-"
 PART = ".part"
@@ -67,8 +68,12 @@ class RbdStore:
 
     def address(self, key: str) -> str:
         """Where other programs find the image, in upstream's form."""
-        with _refusals(f"told where {key} is"):
-            return f"rbd://{self._connected().fsid()}/{self.account.pool}/{PREFIX}{check_key(key)}/{SNAPSHOT}"
+        return f"rbd://{self._fsid}/{self.account.pool}/{PREFIX}{check_key(key)}/{SNAPSHOT}"
+
+    @functools.cached_property
+    def _fsid(self) -> str:
+        with _refusals("told what it is"):
+            return fsid(self.account)
 
     def write(self, key: str, chunks: Iterable[bytes]) -> int:
         name = PREFIX + check_key(key)
@@ -152,9 +157,7 @@ class RbdStore:
                 return False
 
     def facts(self) -> dict[str, Any]:
-        with _refusals("told what it is"):
-            fsid = self._connected().fsid()
-        return {"pool": self.account.pool, "chunk_size": 1 << ORDER, "thin_provisioning": True, "fsid": fsid}
+        return {"pool": self.account.pool, "chunk_size": 1 << ORDER, "thin_provisioning": True, "fsid": self._fsid}
 
     def keys(self) -> Iterator[str]:
         with _refusals("listed what it has"):

@@ -22,7 +22,8 @@ from tiffin.services.image.rules import parse_range
 from tiffin.services.image.tables import ImageRow
 from tiffin.services.image.uploads import MIB
 
-data = Resource("file", "files", "/v2/images/{id}")
+DOWNLOAD = SHOW.replace("role:reader", "role:member")
+data = Resource("file", "files", "/v2/images/{id}", rules=[("download_from_store", DOWNLOAD)])
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
@@ -104,17 +105,18 @@ def stage(call: Call, id: str) -> None:
     _receive(call, id, "modify_image", "stage")
 
 
-@data.operation(
-    "GET", "/file", policy=("download_image", SHOW.replace("role:reader", "role:member")), about=look, transaction="none"
-)
+@data.operation("GET", "/file", policy=("download_image", DOWNLOAD), about=look, transaction="none")
 def download(call: Call, id: str) -> Answer:
     with call.read():
         image = find(call, id)
         call.enforce("download_image", Target(image))
+        prefer = (call.param("prefer") or "").split(",")
+        if any(prefer):
+            call.enforce("download_from_store", Target(image))
         if image.status == "deactivated" and not is_admin(call):
             raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
         there = image.status in ("active", "deactivated")
-        places = content.places(call.db, id, call.part(ImageStores)) if there else []
+        places = content.places(call.db, id, call.part(ImageStores), prefer) if there else []
     if not places:
         return Answer(status=204)
     size, headers = image.size or 0, {}
