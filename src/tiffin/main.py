@@ -22,7 +22,7 @@ from tiffin.core.world import World
 from tiffin.host.joined import JoinedHosts
 from tiffin.services.compute.drivers.base import Hosts, Hypervisor
 from tiffin.services.identity.public import Identity, IdentitySettings, KeptLimits, Keys
-from tiffin.services.image.drivers.base import ImageStore, ImageStores
+from tiffin.services.image.drivers.base import ImageCaches, ImageStore, ImageStores
 from tiffin.services.image.scratch import Scratch
 from tiffin.services.image.settings import Settings as ImageSettings
 from tiffin.services.image.settings import Store as StoreSettings
@@ -77,6 +77,7 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
     cloud.add(Identity, identity)
     cloud.add(UnifiedLimits, _limits(database, settings, identity))
     cloud.add_lazy(ImageStores, lambda: _image_stores(home, cloud.service("image").settings))
+    cloud.add_lazy(ImageCaches, lambda: _image_caches(cloud))
     cloud.add(Scratch, Scratch(home / "scratch"))
     _protect_properties(cloud, settings)
     if settings.simulated:
@@ -175,6 +176,12 @@ def _protect_properties(cloud: Cloud, settings: Settings) -> None:
         if found is not None:
             cloud.add(Protections, found)
             cloud.policy("image").asked = found.rules()
+
+
+def _image_caches(cloud: Cloud) -> ImageCaches:
+    from tiffin.services.compute.image_caches import HostCaches
+
+    return HostCaches(cloud)
 
 
 def _simulated(cloud: Cloud, settings: Settings) -> None:

@@ -6,6 +6,7 @@ A step that copies an image for an hour must neither hold one of the engine's th
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,8 +50,9 @@ class SlowThreads:
         """Begin nothing any more, and wait a little for what is running: its rows are free for the next engine at this
         place, which begins those steps anew."""
         self._stopping.set()
+        end = time.monotonic() + timeout  # for all of them together
         for thread in [*self._rows, *([self._beat] if self._beat else [])]:
-            thread.join(timeout)
+            thread.join(max(0.0, end - time.monotonic()))
 
     def wanted(self) -> bool:
         """Whether a slow step has to be handed over: not where nothing runs in the background, and not from one of these

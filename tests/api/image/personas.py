@@ -20,6 +20,10 @@ from api.image.conftest import ImageCloud
 from support import PERSONAS as PROJECT_PERSONAS
 from support import authenticate_persona, persona
 from tiffin.core.actor import Actor
+from tiffin.main import LocalHosts
+from tiffin.services.compute.drivers.base import Hosts
+from tiffin.services.compute.image_caches import HostCaches
+from tiffin.services.image.drivers.base import ImageCaches
 
 ALL_ROLES = ("admin", "manager", "member", "reader")
 WIDE = {
@@ -102,6 +106,8 @@ class Scene:
 
     def __init__(self) -> None:
         self.cloud = ImageCloud(authenticator=_authenticate)
+        self.cloud.cloud.add(Hosts, LocalHosts({}))
+        self.cloud.cloud.add(ImageCaches, HostCaches(self.cloud.cloud))
 
     def fill(self, value: Any, names: dict[str, str]) -> Any:
         """`value` with a thing for each {kind}; `names` keeps them, so that the same word is the same thing."""

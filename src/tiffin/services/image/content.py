@@ -59,6 +59,12 @@ def unlink_all(session: Session, image: ImageRow) -> None:
         unlink(session, image, blob)
 
 
+def lock(session: Session, image: ImageRow) -> None:
+    """Have nobody else change the image before this transaction ends; what is known of it is what it is now. For who counts its
+    places and then takes one away."""
+    session.refresh(image, with_for_update=True)
+
+
 def _of(image_id: str) -> Select[Any]:
     return select(BlobRow).join(LocationRow, LocationRow.blob_id == BlobRow.id).where(LocationRow.image_id == image_id)
 

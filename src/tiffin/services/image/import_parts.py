@@ -98,7 +98,8 @@ class Transform(Protocol):
 
     def run(self, source: Path, target: Path, facts: Facts, settings: Settings) -> Changed:
         """Write `target` (which is not there yet, in a private folder that is removed whatever happens) from `source` (which
-        is only read). Bounded in time, memory and the size of what it writes, which is inspected afterwards like any bytes.
+        is on the same file system, and only read). Bounded in time, memory and the size of what it writes, which is inspected
+        afterwards like any bytes.
 
         Raises `Impossible` with words for the user, or `Refused`.
         """
@@ -126,7 +127,11 @@ METHODS: dict[str, str] = {
 }
 """Import methods by the names that clients use -> "module:attribute" of a `Method`."""
 
-PLUGINS: dict[str, str] = {}
+PLUGINS: dict[str, str] = {
+    "image_decompression": "tiffin.services.image.decompression:decompression",
+    "image_conversion": "tiffin.services.image.conversion:conversion",
+    "inject_image_metadata": "tiffin.services.image.injection:injection",
+}
 """Import plug-ins by upstream's names -> "module:attribute" of a `Transform` or an `Injection`; they run in the order in which
 the operator lists them."""
 

@@ -218,6 +218,7 @@ def patch(call: Call, image: ImageRow, edit: Edit, sizes: dict[str, int]) -> Non
     does = {"replace": "update", "add": "add", "remove": "remove"}[edit.op]
     if not settings_of(call).show_multiple_locations:
         raise Forbidden(f"It's not allowed to {does} locations if locations are invisible.")
+    content.lock(call.db, image)
     if image.status not in (("active",) if edit.op == "remove" else ("active", "queued")):
         does = "replace" if edit.op == "replace" else does
         raise Conflict(f"It's not allowed to {does} locations if image status is {image.status}.")

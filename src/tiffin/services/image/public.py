@@ -16,6 +16,7 @@ from tiffin.core.driver import Impossible
 from tiffin.core.errors import BadRequest, Fault, NotFound
 from tiffin.core.world import World
 from tiffin.services.image import content, importing, search, uploads
+from tiffin.services.image.drivers.base import CachedCopy as CachedCopy  # what compute's hosts tell of their caches
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.inspection import OPAQUE_CONTAINERS
 from tiffin.services.image.tables import BlobRow, ImageRow

@@ -10,11 +10,13 @@ from sqlalchemy.orm import Session
 from tiffin.core.quota import Owners, Quota
 from tiffin.core.service import Service
 from tiffin.services.image.dialect import ImageDialect
+from tiffin.services.image.lifecycles.cache import CacheLife
 from tiffin.services.image.lifecycles.image import ImageLife
 from tiffin.services.image.lifecycles.location import LocationLife
 from tiffin.services.image.lifecycles.task import TaskLife
 from tiffin.services.image.metadefs import RULES as METADEF_RULES
-from tiffin.services.image.reconcilers import end_dead_uploads, forget_orphans
+from tiffin.services.image.reconcilers import end_dead_uploads, forget_orphans, keep_caches
+from tiffin.services.image.resources.cache import cache
 from tiffin.services.image.resources.data import data
 from tiffin.services.image.resources.images import images
 from tiffin.services.image.resources.imports import imports
@@ -74,11 +76,10 @@ service = Service(
     dialect=ImageDialect(),
     resources=(
         *(versions, images, data, imports, members, image_locations, tasks, image_tasks, info, copies, schemas),
-        task_schemas,
-        *METADEFS,
+        *(task_schemas, cache, *METADEFS),
     ),
-    lifecycles=(ImageLife, TaskLife, LocationLife),
-    reconcilers=(end_dead_uploads, forget_orphans),
+    lifecycles=(ImageLife, TaskLife, LocationLife, CacheLife),
+    reconcilers=(end_dead_uploads, forget_orphans, keep_caches),
     rules=BASE_RULES,
     scopes=lambda rule: None if rule in dict(BASE_RULES) else ("project",),
     quotas={

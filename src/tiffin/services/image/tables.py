@@ -83,6 +83,15 @@ class LocationRow(Table):
     data: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)  # what a client said of the location
 
 
+class CacheQueueRow(Table):
+    """An image that hosts are to have in their caches before anybody boots from it."""
+
+    __tablename__ = "image_cache_queue"
+    id: Mapped[Id] = mapped_column(primary_key=True)  # of its lifecycle
+    image_id: Mapped[Id] = mapped_column(unique=True)
+    queued_at: Mapped[Time]
+
+
 class MemberRow(Table):
     """A project with which an image is shared."""
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, cast
 
+import msgspec
+
 from tiffin.core.driver import Impossible, Refused
 
 CHUNK = 1 << 20
@@ -132,3 +134,36 @@ def check_key(key: str) -> str:
     if not _KEY.fullmatch(key):
         raise ValueError(f"not a key: {key[:80]!r}")
     return key
+
+
+class CachedCopy(msgspec.Struct, frozen=True):
+    """An image in the cache of one node."""
+
+    image_id: str
+    size: int  # bytes that it takes there
+    hits: int  # how often it was found there
+    last_accessed: float  # seconds since the epoch
+    last_modified: float
+
+
+class ImageCaches(Protocol):
+    """Where images are kept ready: the caches of the hosts. Calls may be repeated, and raise `Refused` for a node that does
+    not answer."""
+
+    def nodes(self) -> list[str]: ...
+
+    def cached(self, node: str) -> list[CachedCopy]:
+        """What is in the cache of a node."""
+        ...
+
+    def ensure(self, node: str, image_id: str) -> None:
+        """Have an active image in the cache of a node. Raises `Impossible` when it can never be there."""
+        ...
+
+    def forget(self, node: str, image_id: str) -> bool:
+        """Remove an image and what is left of a download of it. False when it is in use."""
+        ...
+
+    def clean(self, node: str, stalled: float) -> int:
+        """Remove what downloads left that were interrupted at least so many seconds ago; how many there were."""
+        ...

@@ -143,24 +143,25 @@ class TaskLife(Ending):
 
     @inside
     def judge(self) -> Outcome:
-        """Whether what has come is what the image says."""
+        """Whether what has come is what the image says; by then no plug-in has to change it any more. One that makes a
+        program read it looks at it first itself."""
         image = self._mine(self.db)
         if self._copies(image):
             return self._next(image)
         blob = self._newest(image)
         image.disk_format, image.container_format = self.frame.pop("formats", (image.disk_format, image.container_format))
-        try:
-            found, most = uploads.findings(blob), self.settings.max_virtual_bytes
-            inspection.check(found, image.disk_format or "", image.container_format or "", most)
-            signatures.check(image.id, image.properties)
-        except Fault as no:
-            raise Impossible(no.message) from no
         self.db.flush()
         facts = self._facts(self.db)
         for plugin in import_parts.transforms(self.settings):
             if plugin.name not in self.frame.get("done", []) and plugin.wanted(facts, self.settings):
                 self.frame["plugin"] = plugin.name
                 return go("transform")
+        try:
+            found, most = uploads.findings(blob), self.settings.max_virtual_bytes
+            inspection.check(found, image.disk_format or "", image.container_format or "", most)
+            signatures.check(image.id, image.properties)
+        except Fault as no:
+            raise Impossible(no.message) from no
         return self._next(image)
 
     @staticmethod

@@ -47,6 +47,7 @@ def index(call: Call, id: str) -> Answer:
 )
 def add(call: Call, id: str, body: LocationIn) -> Answer:
     image: ImageRow = call.subject
+    content.lock(call.db, image)
     if image.status != "queued":
         raise Conflict(f"It's not allowed to add locations if image status is {image.status}.")
     if not image.disk_format or not image.container_format:
@@ -59,7 +60,9 @@ def add(call: Call, id: str, body: LocationIn) -> Answer:
         locations.check_digests(told, BadRequest)
     store = locations.judged(call, body.url)
     call.reserve("image_count_uploading", 1, project_id=image.owner or "")
-    content.unlink_all(call.db, image)  # what an earlier attempt has left
+    if image.stores:  # what an earlier attempt has left
+        content.unlink_all(call.db, image)
+        call.ask("image.image", image.id, "watch")
     _begin(call, image, body, store)
     return Answer(status=202)
 
@@ -84,4 +87,3 @@ def _begin(call: Call, image: ImageRow, body: LocationIn, store: str) -> None:
     lifecycle.begin(
         call.db, call.cloud.world, "image.location", task.id, request_id=call.request_id, frame=frame
     )
-    call.ask("image.image", image.id, "watch")

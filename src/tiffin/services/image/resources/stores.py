@@ -35,6 +35,7 @@ def _look(call: Call, store: str, id: str) -> None:
 def delete(call: Call, store: str, id: str) -> None:
     """Upstream's name of what is deleted is that of a location: the first one of the image in this store."""
     image: ImageRow = call.subject
+    content.lock(call.db, image)
     if image.status != "active":
         raise Conflict("It's not allowed to remove image data from store if image status is not 'active'")
     all_: list[BlobRow] = content.blobs(call.db, id)
