@@ -15,7 +15,7 @@ import pytest
 
 from networks import eventually
 from openstack_session import OpenStack
-from running_cloud import ADMIN, DEMO, running_cloud
+from running_cloud import ADMIN, DEMO, connect, running_cloud
 from web_servers import pages, serving
 
 ALL = frozenset(Path(__file__).with_name("image_commands.txt").read_text().splitlines())
@@ -43,8 +43,8 @@ default = true
 class Client:
     """The client as somebody; which commands have succeeded is remembered for all."""
 
-    def __init__(self, openstack: OpenStack, succeeded: set[str], folder: Path) -> None:
-        self.openstack, self.succeeded, self.folder = openstack, succeeded, folder
+    def __init__(self, openstack: OpenStack, succeeded: set[str], folder: Path, clouds_yaml: Path) -> None:
+        self.openstack, self.succeeded, self.folder, self.clouds_yaml = openstack, succeeded, folder, clouds_yaml
         self.data = folder / "data"
         self.refused = openstack.refused
 
@@ -92,19 +92,20 @@ def clients(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     (folder / "data").write_bytes(DATA)
     port = address.rpartition(":")[2].partition("/")[0]
     settings = SETTINGS.format(port=port, folder=folder)
-    with running_cloud(simulated=True, settings=settings) as cloud:
-        with cloud.openstack(ADMIN) as admin, cloud.openstack(DEMO) as user:
-            succeeded: set[str] = set()
-            yield Client(admin, succeeded, folder), Client(user, succeeded, folder)
+    running = running_cloud(simulated=True, settings=settings)
+    with running as cloud, cloud.openstack(ADMIN) as admin, cloud.openstack(DEMO) as user:
+        succeeded: set[str] = set()
+        yield Client(admin, succeeded, folder, cloud.clouds_yaml), Client(user, succeeded, folder, cloud.clouds_yaml)
 
 
 def making(admin: Client, do: Client, address: str) -> None:
     made = do.create(
-        "first", "--min-disk 1 --min-ram 64 --property color=red --property hw_cpu_cores=2 --tag a --tag b --protected --private"
+        "first",
+        "--min-disk 1 --min-ram 64 --property color=red --property os_type=linux --tag a --tag b --protected --private",
     )
     assert (made["status"], made["size"], made["min_disk"], made["min_ram"]) == ("active", len(DATA), 1, 64)
     assert (made["protected"], made["visibility"], sorted(made["tags"])) == (True, "private", ["a", "b"])
-    assert {"color": "red", "hw_cpu_cores": "2"}.items() <= made["properties"].items()
+    assert {"color": "red", "os_type": "linux"}.items() <= made["properties"].items()
     assert do.saved("first") == DATA
     assert do.saved("first", "--chunk-size 1000") == DATA
     assert "403" in do.refused("image delete first")
@@ -116,7 +117,8 @@ def making(admin: Client, do: Client, address: str) -> None:
     assert "409" in do.refused(f"image create --id {given} --file {do.data} twice")
     admin.create("for-demo", "--project demo --public")
     assert do.json("image show for-demo")["owner"] == admin.json("project show demo")["id"]
-    admin("image delete for-demo chosen")
+    admin("image delete for-demo")
+    do("image delete chosen")
 
 
 def changing(admin: Client, do: Client, address: str) -> None:
@@ -126,16 +128,22 @@ def changing(admin: Client, do: Client, address: str) -> None:
         "--os-distro debian --os-version 13 --community old"
     )
     shown = do.json("image show new")
-    assert (shown["min_disk"], shown["min_ram"], shown["visibility"], sorted(shown["tags"])) == (2, 128, "community", ["a", "b"])
+    assert (shown["min_disk"], shown["min_ram"], shown["visibility"], sorted(shown["tags"])) == (
+        2,
+        128,
+        "community",
+        ["a", "b"],
+    )
     assert {"color": "blue", "os_distro": "debian", "architecture": "x86_64"}.items() <= shown["properties"].items()
     do("image unset --tag a --property speed --property color new")
     shown = do.json("image show new")
     assert shown["tags"] == ["b"]
     assert not {"speed", "color"} & set(shown["properties"])
-    assert "KiB" not in do("image show new")
-    assert "K" in do("image show --human-readable new")
+    assert do.json("image show --human-readable new")["size"] == "1M"
     do("image set --deactivate new")
-    assert "403" in do.refused(f"image save --file {do.folder / 'no'} new")
+    do.refused(
+        f"image save --file {do.folder / 'no'} new"
+    )  # it takes the refusal for the data, and its digest is wrong
     do("image set --activate new")
     assert do.saved("new") == DATA
     do("image set --hidden new")
@@ -143,9 +151,9 @@ def changing(admin: Client, do: Client, address: str) -> None:
     assert do.column("image list --hidden") == ["new"]
     do("image set --unhidden new")
     assert "403" in do.refused("image set --public new")
-    admin("image set --project admin new")
-    assert "404" in do.refused("image delete no-such-image") or True
-    admin("image delete new")
+    admin(f"image set --project admin {shown['id']}")
+    assert do.refused("image delete no-such-image")
+    admin(f"image delete {shown['id']}")
 
 
 def listing(admin: Client, do: Client, address: str) -> None:
@@ -157,8 +165,8 @@ def listing(admin: Client, do: Client, address: str) -> None:
     assert do.column("image list --name two") == ["two"]
     assert do.column("image list --property word=three") == ["three"]
     assert do.column("image list --private --tag listed") == []
-    marker = do.json("image show one")["id"]
-    assert do.column(f"image list --tag listed --sort name:asc --marker {marker}") == ["three", "two"]
+    marker = do.json("image show three")["id"]  # the newest, which comes first: this client sorts by itself
+    assert do.column(f"image list --tag listed --marker {marker}") == ["one", "two"]
     rows = do.json("image list --long --tag listed --status active --shared")
     assert {row["Size"] for row in rows} == {len(DATA)}
     assert {"one", "two", "three"} <= set(admin.column("image list --all --project demo"))
@@ -168,12 +176,12 @@ def listing(admin: Client, do: Client, address: str) -> None:
 
 def sharing(admin: Client, do: Client, address: str) -> None:
     made = admin.create("gift", "--shared")
-    admin(f"image add project gift demo")
+    admin("image add project gift demo")
     assert do.column("image list --member-status pending --shared") == ["gift"]
     assert admin.column("image member list gift", "Status") == ["pending"]
     demo = admin.json("project show demo")["id"]
     do(f"image set --accept {made['id']}")
-    assert admin.json("image member get gift demo")["status"] == "accepted"
+    assert admin.json(f"image member get gift {demo}")["status"] == "accepted"
     assert "gift" in do.column("image list")
     do(f"image set --reject {made['id']}")
     assert "gift" not in do.column("image list")
@@ -190,7 +198,8 @@ def importing(admin: Client, do: Client, address: str) -> None:
     assert methods == ["glance-direct", "web-download", "copy-image", "glance-download"]
     stores = {row["ID"]: row for row in do.json("image stores list")}
     assert set(stores) == {"archive", "file"}
-    assert {row["Weight"] for row in admin.json("image stores list --detail")} == {0}
+    assert str(do.folder / "tiffin-images") in str(admin.column("image stores list --detail", "Properties"))
+    assert "403" in do.refused("image stores list --detail")
     bare = "--disk-format raw --container-format bare"
     imported = do.json(f"image create --import {bare} --file {do.data} direct")  # it stages and imports by itself
     assert do.becomes("direct", status="active", stores="file")
@@ -202,18 +211,25 @@ def importing(admin: Client, do: Client, address: str) -> None:
     assert do.saved("direct") == DATA
     assert "403" in admin.refused("image delete --store archive direct")  # its last
     tasks = [row for row in admin.json("image task list --status success") if row["Type"] == "api_image_import"]
-    assert len(tasks) == 2
-    assert admin.json(f"image task show {tasks[0]['ID']}")["result"] == {"image_id": imported["id"]}
+    results = [admin.json(f"image task show {task['ID']}")["result"] for task in tasks]
+    assert results.count({"image_id": imported["id"]}) == 2
     do("image delete direct")
 
 
 def staging(admin: Client, do: Client, address: str) -> None:
+    """Images of which there is a record only: the client makes none as long as its standard input is not a terminal."""
+    with connect(do.clouds_yaml, DEMO) as sdk:
+        for name in ("staged", "fetched"):
+            sdk.image.create_image(name, disk_format="raw", container_format="bare", allow_duplicates=True)
+    do(f"image stage --file {do.data} staged")
+    assert do.json("image show staged")["status"] == "uploading"
+    do("image import staged --method glance-direct --all-stores --allow-failure")
+    assert do.becomes("staged", status="active", stores="archive,file")
+    do(f"image import fetched --method web-download --uri {address} --store archive")
+    assert do.becomes("fetched", status="active", stores="archive")
     for name in ("staged", "fetched"):
-        do.create(f"{name}-source")
-    token, image = do.json("token issue")["id"], do.json("catalog show image")
-    assert (token, image["name"]) != ("", "")
-    for name in ("staged-source", "fetched-source"):
-        do(f"image delete {name}")
+        assert do.saved(name) == DATA
+    do("image delete staged fetched")
 
 
 def caching(admin: Client, do: Client, address: str) -> None:
@@ -222,7 +238,7 @@ def caching(admin: Client, do: Client, address: str) -> None:
     admin("cached image queue hot")
     assert eventually(lambda: admin.column("cached image list", "State") == ["cached"], 30)
     assert admin.column("cached image list", "ID") == [made["id"]]
-    assert "403" in do.refused("cached image list")
+    assert "not authorized to complete cache_list" in do.refused("cached image list")
     admin("cached image delete hot")
     assert admin.json("cached image list") == []
     do("image delete hot")

@@ -71,6 +71,7 @@ show_image_direct_url = true
 class SetUp:
     """What is set in the cloud, what Tempest is told of it, and which of its tests are for it."""
 
+    image: str
     imports: str
     locations: str
     features: dict[str, str]
@@ -78,7 +79,10 @@ class SetUp:
 
     def settings(self, folder: Path, server: WebServer) -> str:
         """The tables of tiffin.toml."""
-        return SETTINGS.format(folder=folder, port=server.port, imports=self.imports, locations=self.locations)
+        return (
+            SETTINGS.format(folder=folder, port=server.port, imports=self.imports, locations=self.locations)
+            + self.image
+        )
 
     def sections(self, folder: Path, server: WebServer) -> dict[str, dict[str, str]]:
         """The sections of tempest.conf."""
@@ -90,6 +94,7 @@ class SetUp:
                 "image_caching_enabled": "true",
                 "alternate_image_endpoint": OTHER_ENDPOINT,
                 "build_timeout": "60",
+                "disk_formats": "raw,qcow2,vhd,vhdx,vmdk,vdi,iso",  # the first is that of `http_image`
             },
             "image-feature-enabled": {
                 "manage_locations": "true",
@@ -105,8 +110,9 @@ def _without(*names: str) -> str:
     return rf"{IMAGE}(?!.*({'|'.join(names)}))"
 
 
-STRICT = SetUp("", "", {}, _without(*NOWHERE, *ONLY_LENIENT[:3]))
+STRICT = SetUp("", "", "", {}, _without(*NOWHERE, *ONLY_LENIENT[:3]))
 LENIENT = SetUp(
+    image="\n[image.image_format]\nrequire_image_format_match = false\n",
     imports='image_import_plugins = ["image_conversion"]\n',
     locations="do_secure_hash = false\n",
     features={"do_secure_hash": "false", "image_conversion": "true", "image_format_enforcement": "false"},

@@ -6,6 +6,7 @@ The files are made here, byte by byte where no tool makes such a thing, so that 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 import pytest
 
@@ -176,3 +177,29 @@ def test_an_image_that_is_too_large(cloud: ImageCloud, monkeypatch: pytest.Monke
     assert cloud.put(id, bytes(1001)).status == 413
     assert cloud.show(id)["status"] == "queued"
     assert cloud.put(id, bytes(1000)).status == 204
+
+
+@pytest.fixture
+def lenient() -> Iterator[ImageCloud]:
+    """Of an operator who lets images be of other formats than they say."""
+    made = ImageCloud(sections={"image": {"image_format": {"require_image_format_match": False}}})
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("name", ["raw-as-qcow2", "qcow2-as-raw", "partitions-as-iso"])
+def test_other_formats_where_the_operator_lets_them(lenient: ImageCloud, name: str) -> None:
+    disk_format, data, _ = BAD[name]
+    image = lenient.active(data, disk_format=disk_format)
+    assert (image["status"], image["disk_format"], image["size"]) == ("active", disk_format, len(data))
+
+
+@pytest.mark.parametrize(
+    "name", ["backing-file", "hostile-qcow2-as-raw", "flat-extent", "enormous", "qcow2-and-iso-hostile"]
+)
+def test_what_could_hurt_is_refused_all_the_same(lenient: ImageCloud, name: str) -> None:
+    both = qcow2(backing=b"/etc/passwd")[:32768] + iso()[32768:]
+    disk_format, data, _ = {**BAD, "qcow2-and-iso-hostile": ("qcow2", both, "")}[name]
+    id = lenient.make(disk_format=disk_format)["id"]
+    assert lenient.put(id, data).status == 400
+    assert (lenient.show(id)["status"], list(lenient.store.keys())) == ("queued", [])

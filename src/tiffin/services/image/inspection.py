@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from tiffin.core.errors import BadRequest
+from tiffin.services.image.settings import Settings
 
 OPAQUE_CONTAINERS = frozenset({"ova", "docker", "compressed"})
 """Containers that wrap a disk so that its format does not show; nothing boots from them as they are."""
@@ -166,12 +167,17 @@ def _matches(inspector: Any) -> bool:
         return False
 
 
+def judge(found: Findings, disk_format: str, container_format: str, settings: Settings) -> None:
+    """Whether bytes may become what their image says, as the operator has it. Raises `BadRequest` with the reason."""
+    if settings.image_format.require_image_format_match or found.problem is not None or _fits(found, disk_format):
+        check(found, disk_format, container_format, settings.max_virtual_bytes)
+
+
 def check(found: Findings, disk_format: str, container_format: str, max_virtual: int) -> None:
     """Whether bytes are what their image says. Raises `BadRequest` with the reason."""
     if container_format in OPAQUE_CONTAINERS:
         return
-    accepted = _ACCEPTED.get(disk_format, {disk_format})
-    if not set(found.formats) <= accepted or (disk_format == "iso" and "iso" not in found.formats):
+    if not _fits(found, disk_format):
         what = ", ".join(found.formats)
         raise BadRequest(f"Image content is {what}, which does not match disk_format {disk_format}.")
     if found.problem is not None:
@@ -180,3 +186,8 @@ def check(found: Findings, disk_format: str, container_format: str, max_virtual:
         raise BadRequest("The virtual size of the image cannot be read from its content.")
     if found.virtual_size is not None and found.virtual_size > max_virtual:
         raise BadRequest(f"The image unfolds to {found.virtual_size} bytes; at most {max_virtual} are accepted.")
+
+
+def _fits(found: Findings, disk_format: str) -> bool:
+    accepted = _ACCEPTED.get(disk_format, {disk_format})
+    return set(found.formats) <= accepted and (disk_format != "iso" or "iso" in found.formats)

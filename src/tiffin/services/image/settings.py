@@ -124,6 +124,14 @@ class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("a store of the kind http is read only: it cannot be the default one, or for staging")
 
 
+class ImageFormat(msgspec.Struct, frozen=True):
+    """`[image.image_format]`: what is asked of the bytes of images, by upstream's option names."""
+
+    require_image_format_match: bool = True
+    """The operator: whether bytes have to be of the disk format that their image has. False lets them be stored all the same,
+    unless they could hurt who reads them. No plug-in converts them, and hosts refuse them."""
+
+
 class PropertyProtection(msgspec.Struct, frozen=True):
     """`[image.property_protection]`: which properties of images only some may touch (see protections.py)."""
 
@@ -138,6 +146,8 @@ class Settings(msgspec.Struct, frozen=True):
     """The operator: the largest image that is accepted, in bytes (upstream's `image_size_cap`)."""
     max_virtual_bytes: int = 16 * 1024 * GIB
     """The operator: the largest disk, in bytes, that an image may claim to unfold to; more is a denial of service."""
+    image_format: ImageFormat = ImageFormat()
+    """The operator: what is asked of the bytes of images."""
     properties: int = 128
     """The operator: how many properties of its own an image may have, -1 any number (upstream's `image_property_quota`)."""
     tags: int = 128

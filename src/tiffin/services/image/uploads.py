@@ -152,7 +152,7 @@ def bring(cloud: Cloud, claim: Claim, chunks: Iterable[bytes]) -> None:
         yield from watched.watch(_renewed(cloud, claim, _bounded(claim, chunks)))
         found.append(watched.findings())
         if claim.purpose not in ("stage", "fetch"):  # what waits for its import is judged by that
-            inspection.check(found[0], claim.disk_format, claim.container_format, settings.max_virtual_bytes)
+            inspection.judge(found[0], claim.disk_format, claim.container_format, settings)
         if claim.sha512 not in (None, found[0].sha512):
             raise BadRequest(f"The data of image {claim.image_id} is not what it was when the image became active.")
 

@@ -95,7 +95,7 @@ class LocationLife(Ending):
             raise Impossible(f"There should be {blob.size} bytes at {blob.address}, and there are not.")
         found = watched.findings()
         try:
-            inspection.check(found, image.disk_format or "", image.container_format or "", self.settings.max_virtual_bytes)
+            inspection.judge(found, image.disk_format or "", image.container_format or "", self.settings)
         except Fault as no:
             raise Impossible(no.message) from no
         value = found.sha512 if other is None else other.hexdigest()
@@ -135,7 +135,9 @@ class LocationLife(Ending):
     def _hold_against(self, found: dict[str, Any]) -> None:
         told = self.frame["told"]
         if told and told["os_hash_value"].lower() != found["value"]:
-            raise Impossible(f"The {found['algo']} digest of the data is {found['value']}, not {told['os_hash_value']}.")
+            raise Impossible(
+                f"The {found['algo']} digest of the data is {found['value']}, not {told['os_hash_value']}."
+            )
         if told.get("checksum", found["checksum"]).lower() != found["checksum"]:
             raise Impossible(f"The MD5 digest of the data is {found['checksum']}, not {told['checksum']}.")
 

@@ -149,7 +149,9 @@ class TaskLife(Ending):
         if self._copies(image):
             return self._next(image)
         blob = self._newest(image)
-        image.disk_format, image.container_format = self.frame.pop("formats", (image.disk_format, image.container_format))
+        image.disk_format, image.container_format = self.frame.pop(
+            "formats", (image.disk_format, image.container_format)
+        )
         self.db.flush()
         facts = self._facts(self.db)
         for plugin in import_parts.transforms(self.settings):
@@ -157,8 +159,8 @@ class TaskLife(Ending):
                 self.frame["plugin"] = plugin.name
                 return go("transform")
         try:
-            found, most = uploads.findings(blob), self.settings.max_virtual_bytes
-            inspection.check(found, image.disk_format or "", image.container_format or "", most)
+            found = uploads.findings(blob)
+            inspection.judge(found, image.disk_format or "", image.container_format or "", self.settings)
             signatures.check(image.id, image.properties)
         except Fault as no:
             raise Impossible(no.message) from no
