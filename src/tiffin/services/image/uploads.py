@@ -111,7 +111,7 @@ def claim(
         container_format=image.container_format or "",
         purpose=purpose,
         origin=origin,
-        most=settings.max_bytes if most is None else min(most, settings.max_bytes),
+        most=settings.limits.bytes if most is None else min(most, settings.limits.bytes),
         sha512=image.os_hash_value if purpose == "copy" else None,
         task=task,
     )
@@ -152,7 +152,7 @@ def bring(cloud: Cloud, claim: Claim, chunks: Iterable[bytes]) -> None:
         yield from watched.watch(_renewed(cloud, claim, _bounded(claim, chunks)))
         found.append(watched.findings())
         if claim.purpose not in ("stage", "fetch"):  # what waits for its import is judged by that
-            inspection.check(found[0], claim.disk_format, claim.container_format, settings.max_virtual_bytes)
+            inspection.check(found[0], claim.disk_format, claim.container_format, settings.limits.virtual_bytes)
         if claim.sha512 not in (None, found[0].sha512):
             raise BadRequest(f"The data of image {claim.image_id} is not what it was when the image became active.")
 

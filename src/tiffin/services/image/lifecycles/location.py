@@ -54,7 +54,7 @@ class LocationLife(Ending):
         with self.read() as session:
             _, blob = self._mine(session)
         url = blob.address or ""
-        self.frame["size"] = locations.size_at(self.part(ImageStores), url, self.settings.max_bytes)
+        self.frame["size"] = locations.size_at(self.part(ImageStores), url, self.settings.limits.bytes)
         return go("place")
 
     @inside
@@ -95,7 +95,7 @@ class LocationLife(Ending):
             raise Impossible(f"There should be {blob.size} bytes at {blob.address}, and there are not.")
         found = watched.findings()
         try:
-            inspection.check(found, image.disk_format or "", image.container_format or "", self.settings.max_virtual_bytes)
+            inspection.check(found, image.disk_format or "", image.container_format or "", self.settings.limits.virtual_bytes)
         except Fault as no:
             raise Impossible(no.message) from no
         value = found.sha512 if other is None else other.hexdigest()

@@ -157,7 +157,7 @@ class TaskLife(Ending):
                 self.frame["plugin"] = plugin.name
                 return go("transform")
         try:
-            found, most = uploads.findings(blob), self.settings.max_virtual_bytes
+            found, most = uploads.findings(blob), self.settings.limits.virtual_bytes
             inspection.check(found, image.disk_format or "", image.container_format or "", most)
             signatures.check(image.id, image.properties)
         except Fault as no:
