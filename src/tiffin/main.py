@@ -164,7 +164,7 @@ def _image_store(name: str, store: StoreSettings, image: ImageSettings, home: Pa
     from tiffin.services.image.drivers.http import HttpStore
     from tiffin.services.image.web import WebReader
 
-    return HttpStore(WebReader(image.web, image.max_bytes), name=name, description=store.description)
+    return HttpStore(WebReader(image.web, image.limits.bytes), name=name, description=store.description)
 
 
 def _protect_properties(cloud: Cloud, settings: Settings) -> None:

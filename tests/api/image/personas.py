@@ -107,7 +107,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.cloud = ImageCloud(authenticator=_authenticate)
-        self.cloud.cloud.add(Hosts, JoinedHosts(self.cloud.cloud, Path(), {}, self.cloud.cloud.world.clock))
+        self.cloud.cloud.add(Hosts, JoinedHosts(self.cloud.cloud, Path("/nowhere"), {}, self.cloud.clock))
         self.cloud.cloud.add(ImageCaches, HostCaches(self.cloud.cloud))
 
     def fill(self, value: Any, names: dict[str, str]) -> Any:

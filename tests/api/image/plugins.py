@@ -10,7 +10,7 @@ from tiffin.core.call import Call
 from tiffin.core.cloud import Cloud
 from tiffin.core.driver import Impossible
 from tiffin.core.errors import BadRequest
-from tiffin.services.image import import_parts
+from tiffin.services.image import import_names
 from tiffin.services.image.import_parts import Changed, Facts, Given, Source
 from tiffin.services.image.settings import Settings
 from tiffin.services.image.tables import ImageRow
@@ -69,8 +69,8 @@ class Sign:
 
 
 feed, turn, sign = Feed(), Turn(), Sign()
-import_parts.METHODS["feed"] = "api.image.plugins:feed"  # for good: an operator still has to enable it
-import_parts.PLUGINS |= {"turn": "api.image.plugins:turn", "sign": "api.image.plugins:sign"}
+import_names.METHODS["feed"] = "api.image.plugins:feed"  # for good: an operator still has to enable it
+import_names.PLUGINS |= {"turn": "api.image.plugins:turn", "sign": "api.image.plugins:sign"}
 
 
 def reset() -> None:

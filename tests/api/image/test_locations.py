@@ -37,7 +37,7 @@ class LocationsCloud(ImageCloud):
         imports = replace(settings.imports, locations=Locations(**{"show_multiple_locations": True, **switches}))
         settings = replace(settings, web=rules, imports=imports)
         self.cloud._services["image"] = dataclasses.replace(service, settings=settings)
-        self.web = HttpStore(WebReader(rules, settings.max_bytes), name="web")
+        self.web = HttpStore(WebReader(rules, settings.limits.bytes), name="web")
         self.cloud.add(ImageStores, ImageStores([self.store, self.web]))
 
     def add(self, id: str, url: str | None = None, token: str = "member", **more: Any) -> Reply:

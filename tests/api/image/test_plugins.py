@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 import pytest
@@ -22,7 +22,7 @@ from tiffin.core.driver import Impossible, Refused
 from tiffin.services.image import import_parts
 from tiffin.services.image.import_parts import Changed, Facts, Transform
 from tiffin.services.image.inspection import Findings, Inspection
-from tiffin.services.image.settings import Conversion, Imports, Injection, Plugin, Settings
+from tiffin.services.image.settings import Conversion, Imports, Injection, Settings
 
 from .test_cves import MORE
 from .test_hostile import BAD, GOOD, descriptor, qcow2, vmdk
@@ -32,13 +32,13 @@ HOSTILE = {**BAD, **MORE}
 DATA = bytes(range(256)) * 5000 + bytes(3 << 20) + b"the end"
 
 
-def settings(*plugins: Plugin, **more: Any) -> Settings:
+def settings(*plugins: str, **more: Any) -> Settings:
     return Settings(imports=Imports(image_import_plugins=plugins, **more))
 
 
-UNPACK: Plugin = "image_decompression"
-CONVERT: Plugin = "image_conversion"
-INJECT: Plugin = "inject_image_metadata"
+UNPACK = "image_decompression"
+CONVERT = "image_conversion"
+INJECT = "inject_image_metadata"
 
 
 def inspected(data: bytes, disk_format: str) -> Findings:
@@ -57,7 +57,7 @@ def facts(data: bytes, disk_format: str = "raw", container_format: str = "bare",
 class Desk:
     """A private folder, and a plug-in to try on it."""
 
-    def __init__(self, folder: Path, name: Plugin) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
         (self.plugin,) = import_parts.transforms(settings(name))
         self.source, self.target = folder / "source", folder / "target"
 
@@ -84,7 +84,6 @@ def convert(tmp_path: Path) -> Desk:
 
 def test_plugins_are_found_by_name_and_run_in_order() -> None:
     chosen = settings(CONVERT, INJECT, UNPACK)
-    assert set(get_args(Plugin)) == import_parts.PLUGINS.keys()
     found: list[Transform] = import_parts.transforms(chosen)
     assert [plugin.name for plugin in found] == [CONVERT, UNPACK]
     assert [plugin.name for plugin in import_parts.injections(chosen)] == [INJECT]

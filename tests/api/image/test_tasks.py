@@ -11,7 +11,7 @@ from sqlalchemy import select
 from api.image import plugins
 from api.image.test_imports import DATA, DIRECT, FEED, ImportCloud
 from tiffin.core.http.local import Reply
-from tiffin.services.image import import_parts
+from tiffin.services.image import import_names
 from tiffin.services.image.tables import ImageRow, TaskRow
 
 OLD: dict[str, Any] = {
@@ -59,7 +59,7 @@ def cloud() -> Iterator[TaskCloud]:
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[TaskCloud]:
     """A cloud whose method `web-download` is the test's own, which needs no web."""
-    monkeypatch.setitem(import_parts.METHODS, "web-download", "api.image.plugins:feed")
+    monkeypatch.setitem(import_names.METHODS, "web-download", "api.image.plugins:feed")
     made = TaskCloud("sign", methods=("glance-direct", "web-download"))
     yield made
     made.close()

@@ -56,7 +56,7 @@ def _fit(source: Path, facts: Facts, settings: Settings) -> int:
     if found is None or found.size != source.stat().st_size:
         raise Impossible("The image cannot be converted: it was not inspected as it is.")
     try:
-        inspection.check(found, facts.disk_format, facts.container_format, settings.max_virtual_bytes)
+        inspection.check(found, facts.disk_format, facts.container_format, settings.limits.virtual_bytes)
     except BadRequest as no:
         raise Impossible(no.message) from no
     size, most = found.virtual_size or 0, settings.imports.max_unpacked_bytes

@@ -62,8 +62,8 @@ class GlanceDownload:
         record, found = _record(b"".join(web.fetch(url, allowed, most=LONGEST_RECORD, headers=sent)))
         properties = _taken_over(found, facts, settings)
         size = record.size or 0
-        if size > settings.max_bytes:
-            raise Impossible(f"The image has {size} bytes; at most {settings.max_bytes} are accepted.")
+        if size > settings.limits.bytes:
+            raise Impossible(f"The image has {size} bytes; at most {settings.limits.bytes} are accepted.")
         answer = web.fetch(f"{url}/file", allowed, most=size, headers=sent)
         return Source(answer, size, record.disk_format or "", record.container_format or "", properties)
 
@@ -108,7 +108,7 @@ def _taken_over(found: dict[str, Any], facts: Facts, settings: Settings) -> dict
             if wanted and isinstance(value, str) and name not in stays:
                 rules.check_property(name, value)
                 taken[name] = value
-        rules.check_amount("properties", len({**facts.properties, **taken}), settings.properties)
+        rules.check_amount("properties", len({**facts.properties, **taken}), settings.limits.properties)
     except Fault as no:
         raise Impossible(f"The image cannot be taken over from the other region: {no.message}") from no
     return taken

@@ -15,6 +15,7 @@ import msgspec
 
 from tiffin.core.call import Call
 from tiffin.core.cloud import Cloud
+from tiffin.services.image import import_names
 from tiffin.services.image.inspection import Findings
 from tiffin.services.image.settings import Settings
 from tiffin.services.image.tables import ImageRow
@@ -119,26 +120,9 @@ class Injection(Protocol):
         ...
 
 
-METHODS: dict[str, str] = {
-    "glance-direct": "tiffin.services.image.methods:glance_direct",
-    "web-download": "tiffin.services.image.import_web:web_download",
-    "copy-image": "tiffin.services.image.methods:copy_image",
-    "glance-download": "tiffin.services.image.import_glance:glance_download",
-}
-"""Import methods by the names that clients use -> "module:attribute" of a `Method`."""
-
-PLUGINS: dict[str, str] = {
-    "image_decompression": "tiffin.services.image.decompression:decompression",
-    "image_conversion": "tiffin.services.image.conversion:conversion",
-    "inject_image_metadata": "tiffin.services.image.injection:injection",
-}
-"""Import plug-ins by upstream's names -> "module:attribute" of a `Transform` or an `Injection`; they run in the order in which
-the operator lists them."""
-
-
 def method(name: str) -> Method:
     """A method of `METHODS`. Raises `KeyError`."""
-    found: Method = _load(METHODS[name])
+    found: Method = _load(import_names.METHODS[name])
     return found
 
 
@@ -153,7 +137,7 @@ def injections(settings: Settings) -> list[Injection]:
 
 
 def _plugins(settings: Settings) -> list[Any]:
-    return [_load(PLUGINS[name]) for name in settings.imports.image_import_plugins]
+    return [_load(import_names.PLUGINS[name]) for name in settings.imports.image_import_plugins]
 
 
 def _load(where: str) -> Any:

@@ -34,7 +34,7 @@ class WebDownload:
 
     def open(self, cloud: Cloud, facts: Facts, given: Given) -> Source:
         settings: Settings = cloud.service("image").settings
-        answer = web.fetch(given.input["uri"], settings.web, most=settings.max_bytes, resolve=self._resolve)
+        answer = web.fetch(given.input["uri"], settings.web, most=settings.limits.bytes, resolve=self._resolve)
         return Source(answer, answer.length)
 
 

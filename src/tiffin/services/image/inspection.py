@@ -170,7 +170,7 @@ def _matches(inspector: Any) -> bool:
 def judge(found: Findings, disk_format: str, container_format: str, settings: Settings) -> None:
     """Whether bytes may become what their image says, as the operator has it. Raises `BadRequest` with the reason."""
     if settings.image_format.require_image_format_match or found.problem is not None or _fits(found, disk_format):
-        check(found, disk_format, container_format, settings.max_virtual_bytes)
+        check(found, disk_format, container_format, settings.limits.virtual_bytes)
 
 
 def check(found: Findings, disk_format: str, container_format: str, max_virtual: int) -> None:

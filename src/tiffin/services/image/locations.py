@@ -174,7 +174,7 @@ def look_ahead(call: Call, image: ImageRow, edits: list[Edit]) -> dict[str, int]
         judged(call, url)
     settings: Settings = call.service.settings
     try:
-        return {url: size_at(call.part(ImageStores), url, settings.max_bytes) for url in new}
+        return {url: size_at(call.part(ImageStores), url, settings.limits.bytes) for url in new}
     except (Refused, Impossible) as no:
         raise BadRequest(f"{no}") from no
 

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from tiffin.core.quota import Kept
+from tiffin.services.image.import_names import METHODS, PLUGINS
 from tiffin.services.image.web import WebRules
 
 GIB = 1 << 30
@@ -24,10 +25,6 @@ class CacheSettings(msgspec.Struct, frozen=True):
     been asked for the longest; never one on which a guest's disk stands."""
     image_cache_stall_time: Annotated[int, Meta(ge=0)] = 86_400
     """Operators: after how many seconds a download that nobody continues is swept up."""
-
-
-Plugin = Literal["image_decompression", "image_conversion", "inject_image_metadata"]
-"""The plug-ins of import_parts.py, which knows where they are."""
 
 
 class Conversion(msgspec.Struct, frozen=True):
@@ -68,7 +65,7 @@ class Imports(msgspec.Struct, frozen=True):
 
     enabled_import_methods: tuple[str, ...] = ("glance-direct", "web-download", "copy-image")
     """The operator: by which methods images may be imported, in the order in which clients are told of them."""
-    image_import_plugins: tuple[Plugin, ...] = ()
+    image_import_plugins: tuple[str, ...] = ()
     """The operator: what is done with the bytes of every import, in this order (see import_parts.py)."""
     image_conversion: Conversion = Conversion()
     """The operator: what the plug-in of that name makes of disks."""
@@ -83,6 +80,12 @@ class Imports(msgspec.Struct, frozen=True):
     """The operator: what the names of properties begin with that `glance-download` takes over from another region."""
     locations: Locations = Locations()
     """The operator: what clients may see and say of where bytes are."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a method or a plug-in that there is not."""
+        for named, known in ((self.enabled_import_methods, METHODS), (self.image_import_plugins, PLUGINS)):
+            if unknown := set(named) - known.keys():
+                raise ValueError(f"there is no {min(unknown)}; known: {', '.join(sorted(known))}")
 
 
 Kind = Literal["file", "rbd", "http"]
@@ -141,10 +144,12 @@ class PropertyProtection(msgspec.Struct, frozen=True):
     """The operator: what the file names, roles or rules of policy (upstream's `property_protection_rule_format`)."""
 
 
-class Settings(msgspec.Struct, frozen=True):
-    max_bytes: int = 1024 * GIB
+class Limits(msgspec.Struct, frozen=True):
+    """`[image.limits]`: of one image; how many a project may have is a quota."""
+
+    bytes: int = 1024 * GIB
     """The operator: the largest image that is accepted, in bytes (upstream's `image_size_cap`)."""
-    max_virtual_bytes: int = 16 * 1024 * GIB
+    virtual_bytes: int = 16 * 1024 * GIB
     """The operator: the largest disk, in bytes, that an image may claim to unfold to; more is a denial of service."""
     image_format: ImageFormat = ImageFormat()
     """The operator: what is asked of the bytes of images."""
@@ -154,6 +159,11 @@ class Settings(msgspec.Struct, frozen=True):
     """The operator: how many tags an image may have, -1 any number (upstream's `image_tag_quota`)."""
     members: int = 128
     """The operator: with how many projects an image may be shared (upstream's `image_member_quota`)."""
+
+
+class Settings(msgspec.Struct, frozen=True):
+    limits: Limits = Limits()
+    """The operator: how large and how many things may be."""
     cache: CacheSettings = CacheSettings()
     """The operator: the images that hosts keep."""
     quotas: Kept = "unified"

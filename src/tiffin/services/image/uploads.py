@@ -111,7 +111,7 @@ def claim(
         container_format=image.container_format or "",
         purpose=purpose,
         origin=origin,
-        most=settings.max_bytes if most is None else min(most, settings.max_bytes),
+        most=settings.limits.bytes if most is None else min(most, settings.limits.bytes),
         sha512=image.os_hash_value if purpose == "copy" else None,
         task=task,
     )

@@ -54,7 +54,7 @@ class LocationLife(Ending):
         with self.read() as session:
             _, blob = self._mine(session)
         url = blob.address or ""
-        self.frame["size"] = locations.size_at(self.part(ImageStores), url, self.settings.max_bytes)
+        self.frame["size"] = locations.size_at(self.part(ImageStores), url, self.settings.limits.bytes)
         return go("place")
 
     @inside
@@ -135,9 +135,7 @@ class LocationLife(Ending):
     def _hold_against(self, found: dict[str, Any]) -> None:
         told = self.frame["told"]
         if told and told["os_hash_value"].lower() != found["value"]:
-            raise Impossible(
-                f"The {found['algo']} digest of the data is {found['value']}, not {told['os_hash_value']}."
-            )
+            raise Impossible(f"The {found['algo']} digest of the data is {found['value']}, not {told['os_hash_value']}.")
         if told.get("checksum", found["checksum"]).lower() != found["checksum"]:
             raise Impossible(f"The MD5 digest of the data is {found['checksum']}, not {told['checksum']}.")
 

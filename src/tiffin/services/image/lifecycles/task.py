@@ -149,9 +149,7 @@ class TaskLife(Ending):
         if self._copies(image):
             return self._next(image)
         blob = self._newest(image)
-        image.disk_format, image.container_format = self.frame.pop(
-            "formats", (image.disk_format, image.container_format)
-        )
+        image.disk_format, image.container_format = self.frame.pop("formats", (image.disk_format, image.container_format))
         self.db.flush()
         facts = self._facts(self.db)
         for plugin in import_parts.transforms(self.settings):

@@ -113,8 +113,8 @@ def make(call: Call, body: Any) -> ImageRow:
             properties[name] = value
     values = rules.check_attributes(given)
     settings = call.service.settings
-    rules.check_amount("properties", len(properties), settings.properties)
-    rules.check_amount("tags", len(values.get("tags", [])), settings.tags)
+    rules.check_amount("properties", len(properties), settings.limits.properties)
+    rules.check_amount("tags", len(values.get("tags", [])), settings.limits.tags)
     rules.check_size(properties)
     _check_visibility(call, values.get("visibility"), call.subject)
     return add(call, values, properties)
@@ -225,9 +225,9 @@ def _apply(call: Call, edit: Edit, outcome: Outcome, guard: Guard) -> None:
 
 def _change(call: Call, row: ImageRow, values: dict[str, Any], properties: dict[str, str | None]) -> None:
     if properties.keys() - row.properties.keys():
-        rules.check_amount("properties", len(importing.own(properties)), call.service.settings.properties)
+        rules.check_amount("properties", len(importing.own(properties)), call.service.settings.limits.properties)
     if "tags" in values:
-        rules.check_amount("tags", len(values["tags"]), call.service.settings.tags)
+        rules.check_amount("tags", len(values["tags"]), call.service.settings.limits.tags)
     if properties != row.properties:
         rules.check_size(properties)
     for name, value in values.items():
@@ -280,7 +280,7 @@ def add_tag(call: Call, id: str, tag: str) -> None:
     if len(tag) > 255:
         raise BadRequest("A tag may have at most 255 characters.")
     tags = sorted({*row.tags, tag})
-    rules.check_amount("tags", len(tags), call.service.settings.tags)
+    rules.check_amount("tags", len(tags), call.service.settings.limits.tags)
     row.tags, row.updated_at = tags, call.now
 
 

@@ -101,7 +101,7 @@ def create(call: Call, id: str, body: MemberIn) -> MemberRow:
     if call.db.get(MemberRow, (id, body.member)) is not None:
         raise Conflict(f"Member {body.member} is duplicated for image {id}")
     count = call.db.scalar(select(func.count()).select_from(MemberRow).where(MemberRow.image_id == id)) or 0
-    check_amount("members", count + 1, call.service.settings.members)
+    check_amount("members", count + 1, call.service.settings.limits.members)
     row = MemberRow(image_id=id, member_id=body.member, status="pending", created_at=call.now, updated_at=call.now)
     call.db.add(row)
     return row
