@@ -151,8 +151,6 @@ class Limits(msgspec.Struct, frozen=True):
     """The operator: the largest image that is accepted, in bytes (upstream's `image_size_cap`)."""
     virtual_bytes: int = 16 * 1024 * GIB
     """The operator: the largest disk, in bytes, that an image may claim to unfold to; more is a denial of service."""
-    image_format: ImageFormat = ImageFormat()
-    """The operator: what is asked of the bytes of images."""
     properties: int = 128
     """The operator: how many properties of its own an image may have, -1 any number (upstream's `image_property_quota`)."""
     tags: int = 128
@@ -164,6 +162,8 @@ class Limits(msgspec.Struct, frozen=True):
 class Settings(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     """The operator: how large and how many things may be."""
+    image_format: ImageFormat = ImageFormat()
+    """The operator: what is asked of the bytes of images."""
     cache: CacheSettings = CacheSettings()
     """The operator: the images that hosts keep."""
     quotas: Kept = "unified"
