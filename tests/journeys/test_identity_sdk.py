@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from openstack.identity.v3._proxy import Proxy
-from openstack.proxy import Proxy as AnyProxy
 
+from recorder import Recorder, calls
 from running_cloud import ADMIN, running_cloud
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")  # of the SDK
 
-CALLS = {
-    name for name, _ in inspect.getmembers(Proxy, inspect.isfunction)
-    if not name.startswith("_") and not hasattr(AnyProxy, name) and not name.startswith("wait_for")
-}  # fmt: skip
+CALLS = calls(Proxy)
 RULES = [{"local": [{"user": {"name": "{0}"}}], "remote": [{"type": "REMOTE_USER"}]}]
 CONFIG = {"identity": {"driver": "ldap"}, "ldap": {"url": "ldap://here", "user_tree_dn": "ou=Users"}}
-
-
-class Recorder:
-    """The SDK's identity; it remembers what has been called, and makes things with names of their own."""
-
-    def __init__(self, proxy: Any) -> None:
-        self.proxy, self.called = proxy, set[str]()
-
-    def __getattr__(self, name: str) -> Any:
-        self.called.add(name)
-        return getattr(self.proxy, name)
-
-    def name(self) -> str:
-        return f"n{len(self.called)}"
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from openstack.connection import Connection
 from openstack.exceptions import ForbiddenException, NotFoundException
+from openstack.image.v2._proxy import Proxy
 
 from openstack_session import OpenStack
+from recorder import Recorder, calls
 from running_cloud import ADMIN, DEMO, RunningCloud, running_cloud
 
 COMMANDS = frozenset(
@@ -122,7 +124,8 @@ def resource_types(do: Client) -> None:
 
 
 def test_the_sdk(sdk: Connection) -> None:
-    image = sdk.image
+    """Every call that is not for a schema."""
+    image = Recorder(sdk.image)
     made = image.create_metadef_namespace(namespace="Ns::Sdk", visibility="public", display_name="Sdk")
     assert image.get_metadef_namespace("Ns::Sdk").display_name == "Sdk"
     assert image.update_metadef_namespace(made, display_name="Other").display_name == "Other"
@@ -136,15 +139,17 @@ def test_the_sdk(sdk: Connection) -> None:
     image.create_metadef_property("Ns::Sdk", name="color", **color)
     assert [p.title for p in image.metadef_properties("Ns::Sdk")] == ["Colour"]
     assert image.update_metadef_property("color", "Ns::Sdk", name="color", title="C", type="string").title == "C"
+    assert image.get_metadef_property("color", "Ns::Sdk").title == "C"
     image.delete_metadef_property("color", "Ns::Sdk")
     image.delete_all_metadef_properties("Ns::Sdk")
     tagged = image.get_metadef_namespace("Ns::Sdk")
-    tagged.set_tags(image, ["a", "b"])
-    tagged.set_tags(image, ["c"], append=True)
-    tagged.check_tag(image, "b")
+    tagged.set_tags(sdk.image, ["a", "b"])
+    tagged.set_tags(sdk.image, ["c"], append=True)
+    image.add_tag_to_metadef_namespace("Ns::Sdk", "d")
+    tagged.check_tag(sdk.image, "b")
     image.remove_tag_from_metadef_namespace("Ns::Sdk", "b")
     with pytest.raises(NotFoundException):
-        tagged.check_tag(image, "b")
+        tagged.check_tag(sdk.image, "b")
     image.remove_tags_from_metadef_namespace("Ns::Sdk")
     image.create_metadef_resource_type_association("Ns::Sdk", name="OS::Nova::Flavor", prefix="hw:")
     assert [a.prefix for a in image.metadef_resource_type_associations("Ns::Sdk")] == ["hw:"]
@@ -152,6 +157,7 @@ def test_the_sdk(sdk: Connection) -> None:
     assert "OS::Nova::Flavor" in {t.name for t in image.metadef_resource_types()}
     image.delete_metadef_namespace("Ns::Sdk")
     assert "Ns::Sdk" not in {n.namespace for n in image.metadef_namespaces()}
+    assert {name for name in calls(Proxy) if "metadef" in name and not name.endswith("_schema")} - image.called == set()
 
 
 @pytest.mark.parametrize(
