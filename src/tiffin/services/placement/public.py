@@ -13,28 +13,33 @@ from tiffin.core.sql import total
 from tiffin.core.world import World
 from tiffin.services.placement import tables as t
 from tiffin.services.placement.allocating import Consumer, Wanted, bump, forget, give_back, replace
+from tiffin.services.placement.choosing import Candidate, candidates
+from tiffin.services.placement.names import exists
+from tiffin.services.placement.query import Aggregates, Traits
 from tiffin.services.placement.rules import Amount as Inventory
-from tiffin.services.placement.rules import candidates_query
+from tiffin.services.placement.searching import Group, Wish
 
 __all__ = [
+    "Aggregates",
     "Candidate",
     "Consumer",
+    "Group",
     "Inventory",
+    "Traits",
+    "Wish",
     "allocate",
     "allocations",
     "candidates",
+    "change_aggregate",
+    "change_traits",
     "ensure_provider",
+    "exists",
     "forget_provider",
     "release",
     "set_inventory",
     "set_traits",
     "usage_of_project",
 ]
-
-
-class Candidate(msgspec.Struct, frozen=True):
-    provider_id: str
-    name: str
 
 
 def ensure_provider(session: Session, world: World, id: str, name: str) -> None:
@@ -80,7 +85,12 @@ def set_inventory(session: Session, provider_id: str, inventory: Mapping[str, In
         values = msgspec.structs.asdict(amount)
         row = known.get(name)
         if row is None:
-            session.add(t.Inventory(provider_id=provider_id, resource_class=name, **values))
+            used = session.scalar(
+                select(total(t.Allocation.used)).where(
+                    t.Allocation.provider_id == provider_id, t.Allocation.resource_class == name
+                )
+            )
+            session.add(t.Inventory(provider_id=provider_id, resource_class=name, used=used or 0, **values))
             changed = True
         elif any(getattr(row, key) != value for key, value in values.items()):
             for key, value in values.items():
@@ -91,35 +101,34 @@ def set_inventory(session: Session, provider_id: str, inventory: Mapping[str, In
     return changed
 
 
-def set_traits(session: Session, provider_id: str, traits: Collection[str]) -> None:
+def change_traits(session: Session, provider_id: str, add: Collection[str] = (), remove: Collection[str] = ()) -> None:
+    """Have these traits, and those not; what others have given the provider stays."""
     known = set(session.scalars(select(t.ProviderTrait.trait).where(t.ProviderTrait.provider_id == provider_id)))
-    if known == set(traits):
+    new, gone = set(add) - known, known & set(remove)
+    if gone:
+        mine = t.ProviderTrait.provider_id == provider_id
+        session.execute(delete(t.ProviderTrait).where(mine, t.ProviderTrait.trait.in_(gone)))
+    session.add_all(t.ProviderTrait(provider_id=provider_id, trait=name) for name in sorted(new))
+    if new or gone:
+        bump(session, [provider_id])
+
+
+def set_traits(session: Session, provider_id: str, traits: Collection[str]) -> None:
+    """Have just these traits."""
+    known = session.scalars(select(t.ProviderTrait.trait).where(t.ProviderTrait.provider_id == provider_id))
+    change_traits(session, provider_id, traits, set(known).difference(traits))
+
+
+def change_aggregate(session: Session, aggregate_id: str, provider_id: str, *, member: bool) -> None:
+    """Have the provider in the aggregate, or not."""
+    row = session.get(t.ProviderAggregate, (provider_id, aggregate_id))
+    if (row is not None) == member:
         return
-    session.execute(
-        delete(t.ProviderTrait).where(
-            t.ProviderTrait.provider_id == provider_id, t.ProviderTrait.trait.in_(known - set(traits))
-        )
-    )
-    session.add_all(t.ProviderTrait(provider_id=provider_id, trait=name) for name in sorted(set(traits) - known))
+    if row is None:
+        session.add(t.ProviderAggregate(provider_id=provider_id, aggregate_id=aggregate_id))
+    else:
+        session.delete(row)
     bump(session, [provider_id])
-
-
-def candidates(
-    session: Session,
-    resources: Mapping[str, int],
-    *,
-    required: Collection[str] = (),
-    forbidden: Collection[str] = (),
-    limit: int | None = None,
-    only: Collection[str] | None = None,
-) -> list[Candidate]:
-    """The providers with room for `resources`, by name; `only` restricts them to these ids. One SQL statement."""
-    query = candidates_query(resources, [(trait,) for trait in required], forbidden)
-    if only is not None:
-        query = query.where(t.ResourceProvider.id.in_(only))
-    if limit is not None:
-        query = query.limit(limit)
-    return [Candidate(id, name) for id, name in session.execute(query)]
 
 
 def allocate(session: Session, world: World, consumer: Consumer, wanted: Wanted) -> None:
@@ -130,7 +139,7 @@ def allocate(session: Session, world: World, consumer: Consumer, wanted: Wanted)
 
 def release(session: Session, consumer_id: str) -> None:
     """Give back all that the consumer uses; fine when that is nothing."""
-    bump(session, give_back(session, [consumer_id]))
+    give_back(session, [consumer_id])
     forget(session, consumer_id)
 
 
