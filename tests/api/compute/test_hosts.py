@@ -110,6 +110,10 @@ def test_aggregates_and_zones(cloud: ComputeCloud) -> None:
         cloud.do("POST", f"/os-aggregates/{other['id']}/action", {"add_host": {"host": "host-2"}}, **admin).status
         == 409
     )
+    # a host does not change its zone under its servers
+    assert cloud.do("POST", f"{url}/action", {"remove_host": {"host": "host-2"}}, **admin).status == 409
+    assert cloud.do("DELETE", f"/servers/{id}").status == 204
+    cloud.settle()
     assert cloud.ok("POST", f"{url}/action", {"remove_host": {"host": "host-2"}}, **admin)["aggregate"]["hosts"] == []
     assert cloud.do("DELETE", url, **admin).status == 200
     assert cloud.do("GET", url, **admin).status == 404

@@ -26,8 +26,8 @@ class Weights(msgspec.Struct, frozen=True):
 class Isolation(msgspec.Struct, frozen=True):
     """Which images and hosts are for each other (IsolatedHostsFilter, AggregateImagePropertiesIsolation)."""
 
-    hosts: list[str] = []  # sites with hosts for certain images, by name
-    images: list[str] = []  # those images, by id
+    hosts: tuple[str, ...] = ()  # sites with hosts for certain images, by name
+    images: tuple[str, ...] = ()  # those images, by id
     restrict_hosts: bool = True  # sites that let these hosts take other images, too: false
     property_namespace: str = ""  # sites whose aggregates have other metadata: which properties of images isolate
     property_separator: str = "."  # the same: what stands between that namespace and the name
@@ -36,7 +36,7 @@ class Isolation(msgspec.Struct, frozen=True):
 class Scheduler(msgspec.Struct, frozen=True):
     """How a server finds its host. Filters have the names of upstream's."""
 
-    enabled_filters: list[str] = [  # sites with rules of their own: which filters hosts must pass, in this order
+    enabled_filters: tuple[str, ...] = (  # sites with rules of their own: which filters hosts must pass, in this order
         "ComputeFilter",
         "ComputeCapabilitiesFilter",
         "ImagePropertiesFilter",
@@ -44,7 +44,7 @@ class Scheduler(msgspec.Struct, frozen=True):
         "ServerGroupAffinityFilter",
         "SameHostFilter",
         "DifferentHostFilter",
-    ]
+    )
     weights: Weights = Weights()  # sites that fill hosts, or spread otherwise
     isolation: Isolation = Isolation()  # sites with hosts for certain images
     host_subset_size: int = 1  # sites with several schedulers: among how many of the best hosts chance decides

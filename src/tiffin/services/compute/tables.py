@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, Text
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tiffin.core.tables import ENCRYPTED, SECRET, Id, Table, Time
 
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
+
+BUSY = text("task_state IS NOT NULL")
+"""A condition: that something is being done with a server. Those are few."""
 
 
 class Server(Table):
@@ -18,6 +22,7 @@ class Server(Table):
         Index("server_of_project", "project_id", "deleted_at", "created_at"),
         Index("server_on_host", "host", "deleted_at"),
         Index("server_changed", "updated_at"),
+        Index("server_busy", "host", "task_state", sqlite_where=BUSY, postgresql_where=BUSY),
         {"sqlite_autoincrement": True},
     )
     number: Mapped[int] = mapped_column(_NUMBER, primary_key=True)
@@ -129,6 +134,8 @@ class ComputeHost(Table):
     disabled: Mapped[bool] = mapped_column(default=False)
     disabled_reason: Mapped[str | None]
     forced_down: Mapped[bool] = mapped_column(default=False)
+    hypervisor_version: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # of the facts
+    failed_builds: Mapped[int] = mapped_column(default=0, server_default="0")  # since the last good one
 
 
 class Aggregate(Table):

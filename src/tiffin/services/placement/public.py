@@ -35,9 +35,13 @@ __all__ = [
     "ensure_provider",
     "exists",
     "forget_provider",
+    "members",
+    "providers_with",
     "release",
     "set_inventory",
+    "set_totals",
     "set_traits",
+    "totals",
     "usage_of_project",
 ]
 
@@ -101,6 +105,44 @@ def set_inventory(session: Session, provider_id: str, inventory: Mapping[str, In
     return changed
 
 
+def set_totals(
+    session: Session, provider_id: str, totals: Mapping[str, int], ratios: Mapping[str, float] | None = None
+) -> None:
+    """Have the provider have this much of these classes. What is reserved, and the allocation ratio, are as they were;
+    `ratios` are for classes that are new."""
+    rows = session.scalars(select(t.Inventory).where(t.Inventory.provider_id == provider_id))
+    known = {row.resource_class: _amount(row) for row in rows}
+    for name, amount in totals.items():
+        # A single consumer may not have more than all, however many share it.
+        if (row := known.get(name)) is not None:
+            known[name] = msgspec.structs.replace(row, total=amount, max_unit=max(amount, 1))
+        else:
+            known[name] = Inventory(amount, max_unit=max(amount, 1), allocation_ratio=(ratios or {}).get(name, 1.0))
+    set_inventory(session, provider_id, known)
+
+
+def _amount(row: t.Inventory) -> Inventory:
+    return Inventory(**{field: getattr(row, field) for field in Inventory.__struct_fields__})
+
+
+def totals(session: Session, classes: Collection[str]) -> dict[str, dict[str, int]]:
+    """How much of these classes each provider has: {provider id: {class: total}}."""
+    found: dict[str, dict[str, int]] = {}
+    columns = t.Inventory.provider_id, t.Inventory.resource_class, t.Inventory.total
+    for provider_id, name, amount in session.execute(select(*columns).where(t.Inventory.resource_class.in_(classes))):
+        found.setdefault(provider_id, {})[name] = amount
+    return found
+
+
+def providers_with(session: Session, traits: Collection[str]) -> dict[str, set[str]]:
+    """The providers that have each of the traits: {trait: provider ids}."""
+    found: dict[str, set[str]] = {name: set() for name in traits}
+    columns = t.ProviderTrait.trait, t.ProviderTrait.provider_id
+    for name, provider_id in session.execute(select(*columns).where(t.ProviderTrait.trait.in_(traits))):
+        found[name].add(provider_id)
+    return found
+
+
 def change_traits(session: Session, provider_id: str, add: Collection[str] = (), remove: Collection[str] = ()) -> None:
     """Have these traits, and those not; what others have given the provider stays."""
     known = set(session.scalars(select(t.ProviderTrait.trait).where(t.ProviderTrait.provider_id == provider_id)))
@@ -129,6 +171,13 @@ def change_aggregate(session: Session, aggregate_id: str, provider_id: str, *, m
     else:
         session.delete(row)
     bump(session, [provider_id])
+
+
+def members(session: Session, aggregate_ids: Collection[str]) -> set[tuple[str, str]]:
+    """Who is in these aggregates: (aggregate id, provider id)."""
+    columns = t.ProviderAggregate.aggregate_id, t.ProviderAggregate.provider_id
+    found = session.execute(select(*columns).where(t.ProviderAggregate.aggregate_id.in_(aggregate_ids)))
+    return {(aggregate_id, provider_id) for aggregate_id, provider_id in found}
 
 
 def allocate(session: Session, world: World, consumer: Consumer, wanted: Wanted) -> None:

@@ -13,6 +13,7 @@ from tiffin.services.compute.drivers.base import Hosts, Hypervisor
 from tiffin.services.compute.lifecycles import scheduling, wiring
 from tiffin.services.compute.lifecycles.metadata import METADATA, users
 from tiffin.services.compute.resources import instance_actions as log
+from tiffin.services.compute.scheduler.model import NoHost
 from tiffin.services.compute.tables import Server, ServerNic, ServerTag
 from tiffin.services.image import public as image
 from tiffin.services.network import public as network
@@ -48,7 +49,7 @@ class ServerLife(Lifecycle):
         row = self._row()
         try:
             scheduling.place(self.cloud, self.db, row)
-        except rules.NoHost as none:
+        except NoHost as none:
             self._fail(row, f"No valid host was found. {none}")
             return rest()
         row.task_state = "spawning"

@@ -13,9 +13,11 @@ from tiffin.core.errors import BadRequest, Conflict, NotFound
 from tiffin.core.resource import Resource
 from tiffin.core.schema import Schema, since
 from tiffin.core.world import iso
+from tiffin.services.compute.resources.availability_zones import zone_of
 from tiffin.services.compute.resources.flavors import ADMIN
 from tiffin.services.compute.resources.words import HostName, MetaKey, Name, Text255
 from tiffin.services.compute.tables import Aggregate, AggregateHost, ComputeHost, Server
+from tiffin.services.placement import public as placement
 
 aggregates = Resource("aggregate", "aggregates", "/v2.1/os-aggregates")
 KIND = "compute.aggregate"
@@ -135,6 +137,23 @@ def _rezone(call: Call, row: Aggregate, zone: str | None) -> None:
     row.availability_zone = zone
 
 
+def _same_zone(call: Call, host: ComputeHost, before: str, after: str) -> None:
+    """Raises `Conflict` when the host would change its zone under the servers there."""
+    busy = select(Server.id).where(Server.host == host.name, Server.deleted_at.is_(None)).limit(1)
+    if before != after and call.db.scalar(busy) is not None:
+        raise Conflict(
+            f"Cannot change the availability zone of host {host.name} from {before} to {after}: it has servers. "
+            "Move or delete them first."
+        )
+
+
+def _host(call: Call, name: str) -> ComputeHost:
+    row = call.db.scalar(select(ComputeHost).where(ComputeHost.name == name))
+    if row is None:
+        raise NotFound(f"Compute host {name} could not be found.")
+    return row
+
+
 def _one_zone(call: Call, row: Aggregate, zone: str | None, hosts: list[str]) -> None:
     """Raises `Conflict` when a host would be in two zones."""
     other = (
@@ -176,13 +195,14 @@ def delete(call: Call, id: str) -> None:
 
 @aggregates.action("add_host", policy=(_P + "add_host", ADMIN), body=HostIn, ok=200)
 def add_host(call: Call, id: str, body: HostIn) -> dict[str, Any]:
-    row = _find(call, id)
-    if call.db.scalar(select(ComputeHost.number).where(ComputeHost.name == body.host)) is None:
-        raise NotFound(f"Compute host {body.host} could not be found.")
+    row, host = _find(call, id), _host(call, body.host)
     if body.host in _hosts(call, row):
         raise Conflict(f"Host {body.host} is in aggregate {id} already.")
     _one_zone(call, row, row.availability_zone, [body.host])
+    before = zone_of(call.db, body.host, call.service.settings.default_zone)
+    _same_zone(call, host, before, row.availability_zone or before)
     call.db.add(AggregateHost(aggregate=row.number, host=body.host))
+    placement.change_aggregate(call.db, row.id, host.id, member=True)
     return _changed(call, row, "add_host")
 
 
@@ -192,7 +212,12 @@ def remove_host(call: Call, id: str, body: HostIn) -> dict[str, Any]:
     member = call.db.get(AggregateHost, (row.number, body.host))
     if member is None:
         raise NotFound(f"Host {body.host} is not in aggregate {id}.")
+    host, default = _host(call, body.host), call.service.settings.default_zone
+    before = zone_of(call.db, body.host, default)
     call.db.delete(member)
+    call.db.flush()
+    _same_zone(call, host, before, zone_of(call.db, body.host, default))
+    placement.change_aggregate(call.db, row.id, host.id, member=False)
     return _changed(call, row, "remove_host")
 
 
