@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from tiffin.core.world import World
@@ -28,10 +29,15 @@ def differing(session: Session, found: Mapping[str, HostFacts]) -> list[str]:
         name
         for name, facts in found.items()
         if name not in rows
-        or rows[name][1] != msgspec.to_builtins(facts)
+        or rows[name][1] != _kept(facts)
         or totals.get(rows[name][0]) != _amounts(facts.vcpus, facts.memory_mb, facts.disk_gb)
         or any(rows[name][0] not in traits[trait] for trait in facts.traits)
     ]
+
+
+def _kept(facts: HostFacts) -> dict[str, Any]:
+    """The facts as they come back from a row."""
+    return {**msgspec.to_builtins(facts), "traits": list(facts.traits)}
 
 
 def _amounts(vcpus: int, memory_mb: int, disk_gb: int) -> dict[str, int]:
@@ -41,7 +47,7 @@ def _amounts(vcpus: int, memory_mb: int, disk_gb: int) -> dict[str, int]:
 def store(session: Session, world: World, name: str, facts: HostFacts) -> None:
     """Have the host's row and its provider say this. What operators set of the provider's inventory (what is reserved,
     the allocation ratio) and other traits of it stay."""
-    now, kept = world.clock(), msgspec.to_builtins(facts)
+    now, kept = world.clock(), _kept(facts)
     row = session.scalar(select(ComputeHost).where(ComputeHost.name == name))
     if row is None:
         row = ComputeHost(id=world.new_id(), service_id=world.new_id(), name=name, created_at=now, facts=kept)
@@ -66,6 +72,15 @@ def left_out(session: Session) -> set[tuple[str, str]]:
     )
     promised = {(aggregate_id, host_id) for aggregate_id, host_id in session.execute(here)}
     return promised - placement.members(session, sorted({id for id, _ in promised})) if promised else promised
+
+
+def build_ended(session: Session, host: str, *, well: bool) -> None:
+    """Count what the build_failure weigher weighs. A good build forgets the bad ones before it."""
+    row = update(ComputeHost).where(ComputeHost.name == host)
+    if well:
+        session.execute(row.where(ComputeHost.failed_builds > 0).values(failed_builds=0))
+    else:
+        session.execute(row.values(failed_builds=ComputeHost.failed_builds + 1))
 
 
 def show_status(session: Session, row: ComputeHost) -> None:

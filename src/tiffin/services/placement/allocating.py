@@ -7,11 +7,12 @@ true, and no two take the same room."""
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from sqlalchemy import Table, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.util import identity_key
 
 from tiffin.core.errors import Conflict, NotFound
 from tiffin.services.placement import tables as t
@@ -30,16 +31,19 @@ class Consumer(msgspec.Struct, frozen=True):
     type: str | None = "INSTANCE"
 
 
+_PROVIDERS, _CONSUMERS = cast(Table, t.ResourceProvider.__table__), cast(Table, t.Consumer.__table__)
+_ALLOCATIONS, _INVENTORIES = cast(Table, t.Allocation.__table__), cast(Table, t.Inventory.__table__)
+_BUMP = (
+    update(_PROVIDERS).where(_PROVIDERS.c.id == bindparam("its_id")).values(generation=_PROVIDERS.c.generation + 1)
+)
+
+
 def bump(session: Session, provider_ids: Collection[str]) -> None:
     """A provider's generation grows with each change of what it has or gives."""
     session.flush()
     for id in sorted(provider_ids):
-        session.execute(
-            update(t.ResourceProvider)
-            .where(t.ResourceProvider.id == id)
-            .values(generation=t.ResourceProvider.generation + 1),
-            execution_options={"synchronize_session": "fetch"},
-        )
+        session.execute(_BUMP, {"its_id": id})
+        _is_stale(session, t.ResourceProvider, id)
 
 
 def replace(session: Session, now: float, changes: Sequence[tuple[Consumer, Wanted]]) -> None:
@@ -77,11 +81,10 @@ def forget(session: Session, consumer_id: str) -> None:
 
 def _held_by(session: Session, consumer_ids: Collection[str]) -> set[str]:
     session.flush()
-    mine = t.Allocation.consumer_id.in_(consumer_ids)
-    return set(session.scalars(select(t.Allocation.provider_id).where(mine).distinct()))
+    mine = _ALLOCATIONS.c.consumer_id.in_(consumer_ids)
+    return set(session.scalars(select(_ALLOCATIONS.c.provider_id).where(mine).distinct()))
 
 
-_ALLOCATIONS, _INVENTORIES = cast(Table, t.Allocation.__table__), cast(Table, t.Inventory.__table__)
 _CHANGE_USED = (
     update(_INVENTORIES)
     .where(
@@ -114,19 +117,26 @@ def _keep(session: Session, now: float, consumer: Consumer) -> None:
     if consumer.type is not None:
         values["type"] = consumer.type
     known = session.execute(
-        update(t.Consumer)
-        .where(t.Consumer.id == consumer.id)
-        .values(generation=t.Consumer.generation + 1, **values)
-        .returning(t.Consumer.id),
-        execution_options={"synchronize_session": "fetch"},
+        update(_CONSUMERS)
+        .where(_CONSUMERS.c.id == consumer.id)
+        .values(generation=_CONSUMERS.c.generation + 1, **values)
+        .returning(_CONSUMERS.c.id)
     ).first()
     if known is None:
         values.setdefault("type", "unknown")
-        session.execute(insert(t.Consumer).values(id=consumer.id, generation=1, created_at=now, **values))
+        session.execute(insert(_CONSUMERS), [{"id": consumer.id, "generation": 1, "created_at": now, **values}])
+    else:
+        _is_stale(session, t.Consumer, consumer.id)
 
 
-_ROOMS = select(t.Inventory.resource_class, *Room.columns(t.Inventory)).where(
-    t.Inventory.provider_id == bindparam("provider_id")
+def _is_stale(session: Session, kind: type[Any], id: str) -> None:
+    """Have the row looked at again where it was loaded: statements on tables are faster, and do not tell."""
+    if (loaded := session.identity_map.get(identity_key(kind, id))) is not None:
+        session.expire(loaded)
+
+
+_ROOMS = select(_INVENTORIES.c.resource_class, *Room.columns(_INVENTORIES.c)).where(
+    _INVENTORIES.c.provider_id == bindparam("provider_id")
 )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, cast
 
 import msgspec
-from sqlalchemy import Select, and_, bindparam, exists, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, exists, select
+from sqlalchemy.orm import Session
 
 from tiffin.services.placement import tables as t
 from tiffin.services.placement.names import SHARES
@@ -29,7 +29,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
 def candidates(session: Session, wish: Wish) -> list[Candidate]:
     """One candidate of each tree that can serve the request now, in no order."""
-    if _is_plain(session, wish):
+    if is_plain(session, wish):
         return _on_roots(session, wish.groups[0])
     classes = {name for group in wish.groups for name in group.resources}
     picture = forest(session, classes, wish.root.names.union(*(group.traits.names for group in wish.groups)))
@@ -47,36 +47,51 @@ def candidates(session: Session, wish: Wish) -> list[Candidate]:
 _SHARED = select(exists().where(t.ProviderTrait.trait == SHARES))
 
 
-def _is_plain(session: Session, wish: Wish) -> bool:
-    """Whether all comes from the root of a tree, whatever else there is."""
+def is_plain(session: Session, wish: Wish) -> bool:
+    """Whether all comes from the root of a tree, whatever else there is: then `with_room`, its `amounts` and `conditions`
+    say the same as `candidates`, as parts of a larger statement."""
     if len(wish.groups) != 1 or wish.groups[0].suffix or wish.root.names or wish.same_subtree:
         return False
     return HOST_CLASSES.issuperset(wish.groups[0].resources) and not session.scalar(_SHARED)
 
 
 def _on_roots(session: Session, group: Group) -> list[Candidate]:
-    resources = group.resources
-    query = _with_room(tuple(resources))
-    for any_of in group.traits.required:
-        query = query.where(has_trait(any_of))
-    if group.traits.forbidden:
-        query = query.where(~has_trait(group.traits.forbidden))
-    for ids in group.aggregates.member_of:
-        query = query.where(is_member(ids))
-    if group.aggregates.forbidden:
-        query = query.where(~is_member(group.aggregates.forbidden))
-    if group.in_tree is not None:
-        query = query.where(t.ResourceProvider.id == group.in_tree)
-    amounts = {f"amount_{n}": amount for n, amount in enumerate(resources.values())}
-    return [Candidate(id, tuple(left), {id: resources}) for id, *left in session.execute(query, amounts)]
+    query = with_room(tuple(group.resources))
+    query = query.where(*conditions(group, _ROOTS.c.id))
+    found = session.execute(query, amounts(group)).all()
+    return [Candidate(row[0], tuple(row[1:]), {row[0]: group.resources}) for row in found]
+
+
+_ROOTS = cast(Table, t.ResourceProvider.__table__)
+"""Tables give rows faster than classes do."""
 
 
 @functools.lru_cache(maxsize=32)
-def _with_room(classes: tuple[str, ...]) -> Select[*tuple[Any, ...]]:
-    """The statement for these classes; building it costs as much as running it."""
-    rows = [aliased(t.Inventory) for _ in classes]
-    query = select(t.ResourceProvider.id, *(free(row) for row in rows)).where(t.ResourceProvider.parent_id.is_(None))
+def with_room(classes: tuple[str, ...]) -> Select[*tuple[Any, ...]]:
+    """The ids of root providers with room for these classes at once, and what is free there of each. Remembered, since
+    building the statement costs as much as running it."""
+    rows = [cast(Table, t.Inventory.__table__).alias() for _ in classes]
+    left = (free(row.c).label(f"free_{n}") for n, row in enumerate(rows))
+    query = select(_ROOTS.c.id, *left).where(_ROOTS.c.parent_id.is_(None)).select_from(_ROOTS)
     for n, (row, name) in enumerate(zip(rows, classes, strict=True)):
-        mine = and_(row.provider_id == t.ResourceProvider.id, row.resource_class == name)
-        query = query.join(row, mine).where(fits(row, bindparam(f"amount_{n}", type_=t.Inventory.used.type)))
+        query = query.join(row, and_(row.c.provider_id == _ROOTS.c.id, row.c.resource_class == name))
+        query = query.where(fits(row.c, bindparam(f"amount_{n}", type_=row.c.used.type)))
     return query
+
+
+def amounts(group: Group) -> dict[str, int]:
+    """The parameters of `with_room` for the resources of a group, in their order."""
+    return {f"amount_{n}": amount for n, amount in enumerate(group.resources.values())}
+
+
+def conditions(group: Group, provider_id: ColumnElement[str]) -> list[ColumnElement[bool]]:
+    """That a provider has the group's traits, is in its aggregates and in its tree."""
+    found = [has_trait(any_of, provider_id) for any_of in group.traits.required]
+    if group.traits.forbidden:
+        found.append(~has_trait(group.traits.forbidden, provider_id))
+    found += [is_member(ids, provider_id) for ids in group.aggregates.member_of]
+    if group.aggregates.forbidden:
+        found.append(~is_member(group.aggregates.forbidden, provider_id))
+    if group.in_tree is not None:
+        found.append(provider_id == group.in_tree)
+    return found

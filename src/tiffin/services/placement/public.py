@@ -13,7 +13,7 @@ from tiffin.core.sql import total
 from tiffin.core.world import World
 from tiffin.services.placement import tables as t
 from tiffin.services.placement.allocating import Consumer, Wanted, bump, forget, give_back, replace
-from tiffin.services.placement.choosing import Candidate, candidates
+from tiffin.services.placement.choosing import Candidate, amounts, candidates, conditions, is_plain, with_room
 from tiffin.services.placement.names import exists
 from tiffin.services.placement.query import Aggregates, Traits
 from tiffin.services.placement.rules import Amount as Inventory
@@ -29,12 +29,15 @@ __all__ = [
     "Wish",
     "allocate",
     "allocations",
+    "amounts",
     "candidates",
     "change_aggregate",
     "change_traits",
+    "conditions",
     "ensure_provider",
     "exists",
     "forget_provider",
+    "is_plain",
     "members",
     "providers_with",
     "release",
@@ -43,6 +46,7 @@ __all__ = [
     "set_traits",
     "totals",
     "usage_of_project",
+    "with_room",
 ]
 
 

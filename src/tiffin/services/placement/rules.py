@@ -105,13 +105,13 @@ def _with_room(resources: tuple[tuple[str, int], ...]) -> Select[*tuple[Any, ...
     return query
 
 
-def has_trait(any_of: Collection[str]) -> ColumnElement[bool]:
+def has_trait(any_of: Collection[str], provider_id: Any = ResourceProvider.id) -> ColumnElement[bool]:
     """That a provider has one of the traits."""
-    return exists().where(ProviderTrait.provider_id == ResourceProvider.id, ProviderTrait.trait.in_(any_of))
+    return exists().where(ProviderTrait.provider_id == provider_id, ProviderTrait.trait.in_(any_of))
 
 
-def is_member(aggregates: Collection[str]) -> ColumnElement[bool]:
+def is_member(aggregates: Collection[str], provider_id: Any = ResourceProvider.id) -> ColumnElement[bool]:
     """That a provider is in one of the aggregates."""
     return exists().where(
-        ProviderAggregate.provider_id == ResourceProvider.id, ProviderAggregate.aggregate_id.in_(aggregates)
+        ProviderAggregate.provider_id == provider_id, ProviderAggregate.aggregate_id.in_(aggregates)
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 
 import msgspec
 from sqlalchemy import func, or_, select
@@ -31,31 +30,32 @@ def place(cloud: Cloud, session: Session, server: Server) -> None:
     request = _request(session, server)
     asked, needs = filters.questions(request, settings)
     known = facts.aggregates(session)
-    if weighers.overridden(known):
+    override = weighers.overridden(known)
+    if override:
         needs |= {filters.AGGREGATES}
     if settings.scheduler.weights.num_instances:
         needs |= {filters.INSTANCES}
     wish = _wish(session, server, known, settings)
-    classes = tuple(wish.groups[0].resources)
-    candidates = {one.root_id: (classes, one) for one in placement.candidates(session, wish)}
-    if not candidates:
-        raise NoHost(_why(session, wish))
     heard_since = cloud.world.clock() - settings.host_down_after
-    hosts = filters.passing(facts.hosts(session, candidates, heard_since, needs, known), asked)
+    found = facts.hosts(session, wish, heard_since, needs, known)
+    if not found:
+        raise NoHost(_why(session, wish))
+    hosts = filters.passing(found, asked)
     rules = settings.scheduler
-    best = weighers.best(hosts, request, rules.weights, max(TRIES, rules.host_subset_size))
-    chosen = _take(cloud, session, server, _shuffled(cloud.world, best, rules.host_subset_size), candidates)
+    best = weighers.best(hosts, request, rules.weights, max(TRIES, rules.host_subset_size), override=override)
+    chosen = _take(cloud, session, server, _shuffled(cloud.world, best, rules.host_subset_size), wish)
     server.host, server.node = chosen.name, chosen.node
     zoned = any(one.zone for one in known)
     server.availability_zone = zone_of(session, chosen.name, settings.default_zone) if zoned else settings.default_zone
 
 
-def _take(cloud: Cloud, session: Session, server: Server, hosts: list[Host], candidates: Any) -> Host:
+def _take(cloud: Cloud, session: Session, server: Server, hosts: list[Host], wish: placement.Wish) -> Host:
     """Allocate on the first of the hosts that still has the room."""
     consumer = placement.Consumer(server.id, server.project_id, server.user_id)
     for host in hosts[:TRIES]:
         try:
-            placement.allocate(session, cloud.world, consumer, candidates[host.provider_id][1].allocation)
+            wanted = host.allocation or {host.provider_id: wish.groups[0].resources}
+            placement.allocate(session, cloud.world, consumer, wanted)
         except (Conflict, NotFound):
             continue
         return host

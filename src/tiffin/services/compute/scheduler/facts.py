@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 import functools
+import typing
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Integer, Select, and_, bindparam, cast, func, select
+from sqlalchemy import Integer, Select, Table, and_, bindparam, cast, func, literal, select
 from sqlalchemy.orm import Session
 
+from tiffin.core.sql import listed
 from tiffin.services.compute.scheduler.filters import AGGREGATES, FACTS, INSTANCES
 from tiffin.services.compute.scheduler.model import Aggregate, Host
 from tiffin.services.compute.tables import Aggregate as AggregateRow
 from tiffin.services.compute.tables import AggregateHost, ComputeHost, Server
 from tiffin.services.placement import public as placement
 
+OWN = ("VCPU", "MEMORY_MB", "DISK_GB")
+"""The resource classes of hosts themselves, in the order of `Host`."""
 IO_TASKS = (
     "spawning", "rebuilding", "rebuild_spawning", "image_snapshot", "image_uploading", "image_backup", "resize_prep",
     "resize_migrating", "migrating", "rescuing", "shelving", "unshelving",
 )  # fmt: skip
 """What keeps the disks of a host busy."""
 
+_HOSTS = typing.cast(Table, ComputeHost.__table__)
+"""Tables give rows faster than classes do."""
 _READY = cast(
-    and_(~ComputeHost.disabled, ~ComputeHost.forced_down, ComputeHost.seen_at >= bindparam("heard_since")), Integer
+    and_(~_HOSTS.c.disabled, ~_HOSTS.c.forced_down, _HOSTS.c.seen_at >= bindparam("heard_since")), Integer
 )
+_COLUMNS = (
+    _HOSTS.c.name,
+    _HOSTS.c.id,
+    _HOSTS.c.hostname,
+    _READY,
+    _HOSTS.c.failed_builds,
+    _HOSTS.c.hypervisor_version,
+)
+"""What `Host` begins with; what is free of `OWN` follows, then the facts."""
 _AGGREGATES = select(AggregateRow.number, AggregateRow.id, AggregateRow.availability_zone, AggregateRow.meta)
 _MEMBERS = select(AggregateHost.host, AggregateHost.aggregate)
 _IO_OPS = (
@@ -37,51 +52,58 @@ _INSTANCES = (
 )
 
 
-@functools.cache
-def _hosts(with_facts: bool) -> Select[Any]:
-    more = (ComputeHost.facts,) if with_facts else ()
-    return select(
-        ComputeHost.name,
-        ComputeHost.id,
-        ComputeHost.hostname,
-        _READY,
-        ComputeHost.failed_builds,
-        ComputeHost.hypervisor_version,
-        *more,
-    )
-
-
 def aggregates(session: Session) -> list[Aggregate]:
     return [Aggregate(*row) for row in session.execute(_AGGREGATES)]
 
 
 def hosts(
-    session: Session,
-    candidates: Mapping[str, tuple[Iterable[str], placement.Candidate]],
-    heard_since: float,
-    needs: Collection[str],
-    known: Collection[Aggregate],
+    session: Session, wish: placement.Wish, heard_since: float, needs: Collection[str], known: Collection[Aggregate]
 ) -> list[Host]:
-    """The hosts among the candidates, with what is needed of them. `candidates`: by provider, with the names of the
-    classes that its `free` counts; `known`: all aggregates."""
+    """The hosts on which placement would let the server be, with what is needed of them. `known`: all aggregates."""
     io_ops = _counts(session, _IO_OPS)
     instances = _counts(session, _INSTANCES) if INSTANCES in needs else {}
     of_host = _aggregates_of_hosts(session, known) if AGGREGATES in needs and known else {}
-    found = []
-    rows = session.execute(_hosts(FACTS in needs), {"heard_since": heard_since})
-    for name, id, node, ready, failed, version, *facts in rows:
-        candidate = candidates.get(id)
-        if candidate is None:
-            continue
-        classes, room = candidate
-        host = Host(name, id, node, bool(ready), failed, version, dict(zip(classes, room.free, strict=True)))
-        host.io_ops, host.instances = io_ops.get(name, 0), instances.get(name, 0)
-        if facts:
-            host.facts = facts[0]
-        if of_host:
-            host.aggregates = tuple(of_host.get(name, ()))
-        found.append(host)
+    candidates = _on_themselves if placement.is_plain(session, wish) else _over_trees
+    found = candidates(session, wish, heard_since, with_facts=FACTS in needs)
+    if io_ops or instances or of_host:
+        for host in found:
+            host.io_ops, host.instances = io_ops.get(host.name, 0), instances.get(host.name, 0)
+            host.aggregates = tuple(of_host.get(host.name, ()))
     return found
+
+
+def _on_themselves(session: Session, wish: placement.Wish, heard_since: float, *, with_facts: bool) -> list[Host]:
+    """Where all comes from the host itself: one statement."""
+    group = wish.groups[0]
+    query = _hosts_with_room(tuple(group.resources), with_facts)
+    query = query.where(*placement.conditions(group, _HOSTS.c.id))
+    rows = session.execute(query, {"heard_since": heard_since, **placement.amounts(group)})
+    return [Host(*row) for row in rows.all()]
+
+
+@functools.lru_cache(maxsize=32)
+def _hosts_with_room(classes: tuple[str, ...], with_facts: bool) -> Select[Any]:
+    room = placement.with_room(classes).subquery()
+    of_class = dict(zip(classes, list(room.c)[1:], strict=True))
+    free = [of_class.get(name, literal(0.0)) for name in OWN]
+    facts = [_HOSTS.c.facts] if with_facts else []
+    return select(*_COLUMNS, *free, *facts).join_from(room, _HOSTS, room.c.id == _HOSTS.c.id)
+
+
+def _over_trees(session: Session, wish: placement.Wish, heard_since: float, *, with_facts: bool) -> list[Host]:
+    """Where some may come from providers below or beside the host."""
+    candidates = {one.root_id: one for one in placement.candidates(session, wish)}
+    order = list(wish.groups[0].resources)
+    facts = [_HOSTS.c.facts] if with_facts else []
+    query = select(*_COLUMNS, *facts).where(_HOSTS.c.id.in_(listed(candidates)))
+    made = []
+    for row in session.execute(query, {"heard_since": heard_since}).all():
+        one = candidates[row.id]
+        free = [one.free[order.index(name)] if name in order else 0.0 for name in OWN]
+        host = Host(*row[: len(_COLUMNS)], *free, *row[len(_COLUMNS) :])
+        host.allocation = one.allocation
+        made.append(host)
+    return made
 
 
 def _counts(session: Session, statement: Select[tuple[Any, int]]) -> dict[str, int]:

@@ -45,16 +45,16 @@ def values_of(host: Host) -> dict[str, Any]:
         "vcpus_total": facts.get("vcpus", 0),
         "total_usable_ram_mb": total_mb,
         "total_usable_disk_gb": total_gb,
-        "free_ram_mb": host.free.get("MEMORY_MB", 0),
-        "free_disk_mb": host.free.get("DISK_GB", 0) * 1024,
-        "vcpus_free": host.free.get("VCPU", 0),
+        "free_ram_mb": host.free_memory_mb,
+        "free_disk_mb": host.free_disk_gb * 1024,
+        "vcpus_free": host.free_vcpus,
         "num_io_ops": host.io_ops,
         "num_instances": host.instances,
     }
 
 
 def _compute(request: Request, settings: Settings) -> Passes:
-    return lambda host: host.ready
+    return lambda host: bool(host.ready)
 
 
 def _capabilities(request: Request, settings: Settings) -> Passes | None:

@@ -25,13 +25,16 @@ class Host(msgspec.Struct):
     name: str
     provider_id: str
     node: str
-    ready: bool  # enabled, and heard of lately
+    ready: int  # whether it is enabled, and heard of lately
     failed_builds: int  # since the last good one
     hypervisor_version: int
-    free: Mapping[str, float]  # by resource class, as placement counts
+    free_vcpus: float = 0.0  # as placement counts; 0 where the server asks for none
+    free_memory_mb: float = 0.0
+    free_disk_gb: float = 0.0
+    facts: Mapping[str, Any] = {}  # drivers.base.HostFacts
+    allocation: Mapping[str, Mapping[str, int]] | None = None  # by provider, where not all comes from the host itself
     io_ops: int = 0  # servers being built, copied or moved there
     instances: int = 0  # servers there
-    facts: Mapping[str, Any] = {}  # drivers.base.HostFacts
     aggregates: tuple[Aggregate, ...] = ()
 
     def values_of(self, key: str) -> list[str]:

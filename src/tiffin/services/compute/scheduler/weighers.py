@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 from tiffin.services.compute.scheduler.model import Aggregate, Host, Request
 from tiffin.services.compute.settings import Weights
 
-Weigh = Callable[[Host, Request], float]
+Weigh = Callable[[Host], float]
 
 WEIGHERS: dict[str, Weigh] = {
-    "ram": lambda host, request: host.free.get("MEMORY_MB", 0.0),
-    "cpu": lambda host, request: host.free.get("VCPU", 0.0),
-    "disk": lambda host, request: host.free.get("DISK_GB", 0.0),
-    "io_ops": lambda host, request: host.io_ops,
-    "num_instances": lambda host, request: host.instances,
-    "soft_affinity": lambda host, request: request.members.get(host.name, 0),
-    "soft_anti_affinity": lambda host, request: -request.members.get(host.name, 0),
-    "build_failure": lambda host, request: -host.failed_builds,
-    "hypervisor_version": lambda host, request: host.hypervisor_version,
+    "ram": attrgetter("free_memory_mb"),
+    "cpu": attrgetter("free_vcpus"),
+    "disk": attrgetter("free_disk_gb"),
+    "io_ops": attrgetter("io_ops"),
+    "num_instances": attrgetter("instances"),
+    "build_failure": lambda host: -host.failed_builds,
+    "hypervisor_version": attrgetter("hypervisor_version"),
 }
 """What each weighs, by the fields of `settings.Weights`; more is heavier."""
 
-_POLICIES = {"soft_affinity": "soft-affinity", "soft_anti_affinity": "soft-anti-affinity"}
+
+def _weighers(request: Request) -> dict[str, Weigh]:
+    members = request.members
+    if request.policy == "soft-affinity":
+        return {**WEIGHERS, "soft_affinity": lambda host: members.get(host.name, 0)}
+    if request.policy == "soft-anti-affinity":
+        return {**WEIGHERS, "soft_anti_affinity": lambda host: -members.get(host.name, 0)}
+    return WEIGHERS
 
 
 def key(weigher: str) -> str:
@@ -36,18 +42,17 @@ def overridden(aggregates: Sequence[Aggregate]) -> bool:
     return any(name.endswith("_weight_multiplier") for one in aggregates for name in one.meta)
 
 
-def best(hosts: Sequence[Host], request: Request, weights: Weights, most: int = 1) -> list[Host]:
+def best(
+    hosts: Sequence[Host], request: Request, weights: Weights, most: int = 1, *, override: bool = False
+) -> list[Host]:
     """The `most` heaviest hosts, the best first; of equals the first by name. A weight is the sum of what each weigher
-    finds, brought to the range from 0 to 1, times its multiplier."""
+    finds, brought to the range from 0 to 1, times its multiplier; `override`: aggregates may have their own."""
     sums = [0.0] * len(hosts)
-    override = overridden([one for host in hosts for one in host.aggregates])
-    for name, weigh in WEIGHERS.items():
-        if name in _POLICIES and request.policy != _POLICIES[name]:
-            continue
+    for name, weigh in _weighers(request).items():
         default = getattr(weights, name)
         if not default and not override:
             continue
-        raw = [weigh(host, request) for host in hosts]
+        raw = list(map(weigh, hosts))
         low, high = min(raw), max(raw)
         if low == high:
             continue
