@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from tiffin.core.cloud import Cloud, ServiceRef
 from tiffin.core.database import Database
 from tiffin.core.driver import Refused
@@ -19,11 +17,13 @@ from tiffin.core.migrate import migrate
 from tiffin.core.quota import UnifiedLimits
 from tiffin.core.settings import Settings, SettingsError
 from tiffin.core.state_folder import StateFolder
+from tiffin.core.tables import Fact
 from tiffin.core.world import World
 from tiffin.services.compute.drivers.base import Hosts, Hypervisor
 from tiffin.services.identity.public import Identity, IdentitySettings, KeptLimits, Keys
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.network.drivers.base import HostNetwork, MetadataListener, NetworkBackend
+from tiffin.simulator.clock import SimulatedClock
 
 SERVICES = (
     ServiceRef("identity", "/identity", "tiffin.services.identity.service"),
@@ -33,6 +33,8 @@ SERVICES = (
     ServiceRef("network", "/network", "tiffin.services.network.service"),
 )
 
+AHEAD = "simulator.ahead"
+"""The fact that tells how far the time of a simulated cloud was moved on, in seconds."""
 Tell = Callable[[str], None]
 """Says to people what is being done now."""
 
@@ -45,6 +47,7 @@ class Composition:
     engine: Engine
     settings: Settings
     daemons: Any = None  # OVN's, on a real cloud
+    data_centre: Any = None  # simulator.DataCentre, on a simulated one
 
 
 class LocalHosts:
@@ -69,9 +72,10 @@ class LocalHosts:
         return sorted(self._hosts)
 
 
-def compose(settings: Settings, tell: Tell = lambda step: None, world: World | None = None) -> Composition:
+def compose(settings: Settings, tell: Tell = lambda step: None) -> Composition:
     """Put a cloud together from its settings. Opens the database and brings it up to date; starts nothing."""
-    world = world or World()
+    clock = SimulatedClock() if settings.simulated else None
+    world = World(clock=clock) if clock else World()
     home = settings.home
     tell("opening the database")
     database = open_database(settings)
@@ -91,12 +95,9 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
     cloud.add(Identity, identity)
     cloud.add(UnifiedLimits, _limits(database, settings, identity))
     cloud.add_lazy(ImageStores, lambda: _image_stores(home))
-    if settings.simulated:
-        daemons = None
-        _simulated(cloud, settings)
-    else:
-        daemons = _real(cloud, settings)
-    return Composition(cloud, Engine(cloud, node()), settings, daemons)
+    if clock:
+        return Composition(cloud, Engine(cloud, node()), settings, data_centre=_simulated(cloud, settings, clock))
+    return Composition(cloud, Engine(cloud, node()), settings, daemons=_real(cloud, settings))
 
 
 def database_of(settings: Settings) -> Database:
@@ -146,24 +147,36 @@ def _image_stores(home: Path) -> ImageStores:
     return ImageStores([FileStore(home / "images")])
 
 
-def _simulated(cloud: Cloud, settings: Settings) -> None:
+def _simulated(cloud: Cloud, settings: Settings, clock: SimulatedClock) -> Any:
     """Hosts and networks in memory."""
-    from tiffin.simulator.hypervisor import FACTS, SimulatedHypervisor
-    from tiffin.simulator.network import SimulatedHostNetwork, SimulatedNetwork
-    from tiffin.simulator.world import SimulatedWorld
+    from tiffin.simulator.data_centre import DataCentre
+    from tiffin.simulator.network import SimulatedNetwork
 
     names = [node()] if settings.hosts == 1 else [f"host-{n:04d}" for n in range(1, settings.hosts + 1)]
     network = SimulatedNetwork()
-    source = image_source(cloud)
-    hosts: dict[str, tuple[Hypervisor, HostNetwork]] = {
-        name: (
-            SimulatedHypervisor(source, cloud.world.clock, SimulatedWorld(), msgspec.structs.replace(FACTS, hostname=name)),
-            SimulatedHostNetwork(network, name),
-        )
-        for name in names
-    }
+    with cloud.database.read() as session:
+        ahead = session.get(Fact, AHEAD)
+    clock.ahead = float(ahead.value) if ahead else 0.0
+    centre = DataCentre(names, image_source(cloud), clock, network)
     cloud.add(NetworkBackend, network)
-    cloud.add(Hosts, LocalHosts(hosts))
+    cloud.add(Hosts, centre)
+    return centre
+
+
+def control(composition: Composition, folder: Path) -> None:
+    """Let people make trouble in a simulated cloud, by a socket in this folder. Call it when the cloud works."""
+    from tiffin.core import background, channel
+    from tiffin.simulator.control import Control
+
+    cloud = composition.cloud
+
+    def moved(ahead: float) -> None:
+        with cloud.database.write() as session:
+            session.merge(Fact(name=AHEAD, value=str(ahead)))
+        background.reconcile(cloud)  # hosts have been there all that time
+        composition.engine.hint()
+
+    channel.listen(folder, "simulator.sock", Control(composition.data_centre, moved).do)
 
 
 def _real(cloud: Cloud, settings: Settings) -> Any:

@@ -21,13 +21,8 @@ WORLD = World(clock=lambda: 1.0)
 def session() -> Iterator[Session]:
     database = MemoryDatabase.take()
     with database.write() as open_session:
-        for n in (1, 2):
-            p.ensure_provider(open_session, WORLD, f"h{n}", f"host-{n}")
-            p.set_inventory(
-                open_session,
-                f"h{n}",
-                {"VCPU": p.Inventory(2, allocation_ratio=2.0), "MEMORY_MB": p.Inventory(1000, 100)},
-            )
+        has = {"VCPU": p.Inventory(2, allocation_ratio=2.0), "MEMORY_MB": p.Inventory(1000, 100)}
+        p.add_providers(open_session, WORLD, [p.NewProvider(f"h{n}", f"host-{n}", has) for n in (1, 2)])
         p.set_traits(open_session, "h2", ["HW_CPU_X86_AVX"])
         yield open_session
     database.close()

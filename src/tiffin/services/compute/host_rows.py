@@ -14,25 +14,28 @@ from tiffin.services.compute.drivers.base import HostFacts
 from tiffin.services.compute.tables import Aggregate, AggregateHost, ComputeHost
 from tiffin.services.placement import public as placement
 
+CLASSES = ("VCPU", "MEMORY_MB", "DISK_GB")
 DISABLED = "COMPUTE_STATUS_DISABLED"
 """The trait of a host whose service is disabled, for those who ask placement for candidates."""
 
 
-def differing(session: Session, found: Mapping[str, HostFacts]) -> list[str]:
-    """The hosts whose rows do not say what they tell: new ones, and those that have changed. Three statements, whatever
-    their number."""
+def differing(session: Session, found: Mapping[str, HostFacts]) -> tuple[list[str], list[str]]:
+    """(the hosts that are new, those whose rows do not say what they tell). Three statements, whatever their number."""
     rows = {name: (id, facts) for name, id, facts in session.execute(
         select(ComputeHost.name, ComputeHost.id, ComputeHost.facts))}  # fmt: skip
-    totals = placement.totals(session, tuple(_amounts(0, 0, 0)))
+    totals = placement.totals(session, CLASSES)
     traits = placement.providers_with(session, sorted({trait for facts in found.values() for trait in facts.traits}))
-    return [
+    changed = [
         name
         for name, facts in found.items()
-        if name not in rows
-        or rows[name][1] != _kept(facts)
-        or totals.get(rows[name][0]) != _amounts(facts.vcpus, facts.memory_mb, facts.disk_gb)
-        or any(rows[name][0] not in traits[trait] for trait in facts.traits)
+        if name in rows
+        and (
+            rows[name][1] != _kept(facts)
+            or totals.get(rows[name][0]) != dict(zip(CLASSES, (facts.vcpus, facts.memory_mb, facts.disk_gb), strict=True))
+            or any(rows[name][0] not in traits[trait] for trait in facts.traits)
+        )
     ]
+    return [name for name in found if name not in rows], changed
 
 
 def _kept(facts: HostFacts) -> dict[str, Any]:
@@ -40,26 +43,43 @@ def _kept(facts: HostFacts) -> dict[str, Any]:
     return {**msgspec.to_builtins(facts), "traits": list(facts.traits)}
 
 
-def _amounts(vcpus: int, memory_mb: int, disk_gb: int) -> dict[str, int]:
-    return {"VCPU": vcpus, "MEMORY_MB": memory_mb, "DISK_GB": disk_gb}
+def _inventory(facts: HostFacts) -> dict[str, placement.Inventory]:
+    amounts = (facts.vcpus, facts.memory_mb, facts.disk_gb)
+    ratios = (facts.cpu_allocation_ratio, 1.0, 1.0)
+    return {  # a single guest may not have more than the host, however many guests share it
+        name: placement.Inventory(amount, max_unit=max(amount, 1), allocation_ratio=ratio)
+        for name, amount, ratio in zip(CLASSES, amounts, ratios, strict=True)
+    }
+
+
+def add(session: Session, world: World, found: Mapping[str, HostFacts]) -> None:
+    """Have rows and providers of new hosts."""
+    now, ids = world.clock(), {name: world.new_id() for name in found}
+    session.add_all(
+        ComputeHost(
+            id=ids[name],
+            service_id=world.new_id(),
+            name=name,
+            hostname=facts.hostname,
+            facts=_kept(facts),
+            hypervisor_version=facts.hypervisor_version,
+            created_at=now,
+            seen_at=now,
+        )
+        for name, facts in found.items()
+    )
+    new = [placement.NewProvider(ids[n], facts.hostname, _inventory(facts), facts.traits) for n, facts in found.items()]
+    placement.add_providers(session, world, new)
 
 
 def store(session: Session, world: World, name: str, facts: HostFacts) -> None:
     """Have the host's row and its provider say this. What operators set of the provider's inventory (what is reserved,
     the allocation ratio) and other traits of it stay."""
-    now, kept = world.clock(), _kept(facts)
-    row = session.scalar(select(ComputeHost).where(ComputeHost.name == name))
-    if row is None:
-        row = ComputeHost(id=world.new_id(), service_id=world.new_id(), name=name, created_at=now, facts=kept)
-        session.add(row)
+    row = session.scalars(select(ComputeHost).where(ComputeHost.name == name)).one()
     before = row.facts.get("traits", ())
-    row.hostname, row.facts, row.seen_at = facts.hostname, kept, now
-    row.hypervisor_version = facts.hypervisor_version
-    session.flush()
+    row.hostname, row.facts, row.hypervisor_version = facts.hostname, _kept(facts), facts.hypervisor_version
     placement.ensure_provider(session, world, row.id, facts.hostname)
-    amounts = _amounts(facts.vcpus, facts.memory_mb, facts.disk_gb)
-    ratios = {"VCPU": facts.cpu_allocation_ratio}
-    placement.set_totals(session, row.id, amounts, ratios)
+    placement.set_totals(session, row.id, _inventory(facts))
     placement.change_traits(session, row.id, facts.traits, set(before).difference(facts.traits))
 
 

@@ -31,11 +31,14 @@ def hosts(cloud: Cloud) -> None:
     changed cost one statement together."""
     found = _facts(cloud)
     with cloud.database.read() as session:
-        differing, left_out = host_rows.differing(session, found), host_rows.left_out(session)
+        new, changed = host_rows.differing(session, found)
+        left_out = host_rows.left_out(session)
     now = cloud.world.clock()
     with cloud.database.write() as session:
         session.execute(update(ComputeHost).where(ComputeHost.name.in_(listed(found))).values(seen_at=now))
-        for name in differing:
+        if new:
+            host_rows.add(session, cloud.world, {name: found[name] for name in new})
+        for name in changed:
             host_rows.store(session, cloud.world, name, found[name])
         for aggregate_id, host_id in sorted(left_out):
             placement.change_aggregate(session, aggregate_id, host_id, member=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 import msgspec
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from tiffin.core.errors import Conflict
@@ -25,8 +25,10 @@ __all__ = [
     "Consumer",
     "Group",
     "Inventory",
+    "NewProvider",
     "Traits",
     "Wish",
+    "add_providers",
     "allocate",
     "allocations",
     "amounts",
@@ -53,16 +55,32 @@ __all__ = [
 def ensure_provider(session: Session, world: World, id: str, name: str) -> None:
     """Have a root provider of this id and name."""
     row = session.get(t.ResourceProvider, id)
-    now = world.clock()
     if row is None:
-        session.add(
-            t.ResourceProvider(
-                id=id, name=name, generation=0, parent_id=None, root_id=id, created_at=now, updated_at=now
-            )
-        )
+        add_providers(session, world, [NewProvider(id, name, {})])
     elif row.name != name:
-        row.name, row.updated_at = name, now
-    session.flush()
+        row.name, row.updated_at = name, world.clock()
+
+
+class NewProvider(msgspec.Struct, frozen=True):
+    id: str
+    name: str
+    inventory: Mapping[str, Inventory]
+    traits: Collection[str] = ()
+
+
+def add_providers(session: Session, world: World, new: Collection[NewProvider]) -> None:
+    """Have these root providers, which were not there before: in three statements, however many they are."""
+    at, common = world.clock(), {"generation": 0, "parent_id": None}
+    rows = [{"id": p.id, "name": p.name, "root_id": p.id, "created_at": at, "updated_at": at, **common} for p in new]
+    inventories = [
+        {"provider_id": p.id, "resource_class": name, "used": 0, **msgspec.structs.asdict(amount)}
+        for p in new
+        for name, amount in p.inventory.items()
+    ]
+    traits = [{"provider_id": p.id, "trait": name} for p in new for name in p.traits]
+    for table, made in ((t.ResourceProvider, rows), (t.Inventory, inventories), (t.ProviderTrait, traits)):
+        if made:
+            session.execute(insert(table), made)
 
 
 def forget_provider(session: Session, id: str) -> None:
@@ -109,19 +127,15 @@ def set_inventory(session: Session, provider_id: str, inventory: Mapping[str, In
     return changed
 
 
-def set_totals(
-    session: Session, provider_id: str, totals: Mapping[str, int], ratios: Mapping[str, float] | None = None
-) -> None:
-    """Have the provider have this much of these classes. What is reserved, and the allocation ratio, are as they were;
-    `ratios` are for classes that are new."""
+def set_totals(session: Session, provider_id: str, totals: Mapping[str, Inventory]) -> None:
+    """Have the provider have this much of these classes. Of a class that it has already, what is reserved and the
+    allocation ratio stay."""
     rows = session.scalars(select(t.Inventory).where(t.Inventory.provider_id == provider_id))
     known = {row.resource_class: _amount(row) for row in rows}
-    for name, amount in totals.items():
-        # A single consumer may not have more than all, however many share it.
-        if (row := known.get(name)) is not None:
-            known[name] = msgspec.structs.replace(row, total=amount, max_unit=max(amount, 1))
-        else:
-            known[name] = Inventory(amount, max_unit=max(amount, 1), allocation_ratio=(ratios or {}).get(name, 1.0))
+    for name, new in totals.items():
+        row = known.get(name)
+        kept = {"reserved": row.reserved, "allocation_ratio": row.allocation_ratio} if row else {}
+        known[name] = msgspec.structs.replace(new, **kept)
     set_inventory(session, provider_id, known)
 
 

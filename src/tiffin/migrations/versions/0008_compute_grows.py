@@ -1,0 +1,19 @@
+"""compute grows"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = '0008'
+down_revision = '0007'
+
+
+def upgrade() -> None:
+    with op.batch_alter_table('compute_host', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('hypervisor_version', sa.BigInteger(), server_default='0', nullable=False))
+        batch_op.add_column(sa.Column('failed_builds', sa.Integer(), server_default='0', nullable=False))
+
+    with op.batch_alter_table('server', schema=None) as batch_op:
+        batch_op.create_index('server_busy', ['host', 'task_state'], unique=False, sqlite_where=sa.text('task_state IS NOT NULL'), postgresql_where=sa.text('task_state IS NOT NULL'))
+
