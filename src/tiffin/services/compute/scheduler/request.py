@@ -29,7 +29,7 @@ def wish_of(server: Server, known: _KNOWN) -> placement.Wish:
     """What the flavor and the image want, without regard to aggregates. Raises `NoHost` for what cannot be meant."""
     specs: Mapping[str, str] = server.flavor.get("extra_specs", {})
     resources: dict[str, dict[str, int]] = {"": own_resources(server)}
-    traits: dict[str, dict[str, str]] = {}
+    traits: dict[str, set[tuple[str, str]]] = {}
     for key, value in specs.items():
         match = _SPEC.fullmatch(key)
         if match is None:
@@ -38,18 +38,18 @@ def wish_of(server: Server, known: _KNOWN) -> placement.Wish:
         if not known("trait" if kind == "trait" else "resource_class", name):
             raise NoHost(f"the flavor's extra spec {key} names something that placement does not know.")
         if kind == "trait":
-            traits.setdefault(suffix, {})[name] = _word(key, value)
+            traits.setdefault(suffix, set()).add((name, _word(key, value)))
         else:
             resources.setdefault(suffix, {})[name] = _amount(key, value)
     for key, value in server.image.get("properties", {}).items():
         if key.startswith("trait:"):
             if not known("trait", key[6:]):
                 raise NoHost(f"the image's property {key} names a trait that placement does not know.")
-            traits.setdefault("", {})[key[6:]] = _word(key, str(value))
+            traits.setdefault("", set()).add((key[6:], _word(key, str(value))))
     if len(resources) > _MOST_GROUPS or not set(traits) <= set(resources):
         raise NoHost("the flavor has too many groups of resources, or traits for a group without any.")
     groups = tuple(
-        placement.Group(suffix, {name: n for name, n in amounts.items() if n}, _traits(traits.get(suffix, {})))
+        placement.Group(suffix, {name: n for name, n in amounts.items() if n}, _traits(traits.get(suffix, set())))
         for suffix, amounts in sorted(resources.items())
     )
     return placement.Wish(groups, isolate=specs.get("group_policy") == "isolate")
@@ -67,10 +67,9 @@ def _word(key: str, value: str) -> str:
     return value
 
 
-def _traits(found: Mapping[str, str]) -> placement.Traits:
-    required = tuple(frozenset((name,)) for name, word in sorted(found.items()) if word == "required")
-    return placement.Traits(required, frozenset(name for name, word in found.items() if word == "forbidden"))
-
+def _traits(found: Collection[tuple[str, str]]) -> placement.Traits:
+    required = tuple(frozenset((name,)) for name, word in sorted(found) if word == "required")
+    return placement.Traits(required, frozenset(name for name, word in found if word == "forbidden"))
 
 
 def aggregates_for(
