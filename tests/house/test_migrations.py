@@ -58,7 +58,7 @@ def test_an_inventory_knows_what_older_versions_have_allocated(tmp_path: Path) -
             ("consumer", "('c', 'x', 'x', 'INSTANCE', 1, 0, 0), ('d', 'x', 'x', 'INSTANCE', 1, 0, 0)"),
             ("allocation", "('c', 'p', 'VCPU', 2), ('d', 'p', 'VCPU', 3)"),
         ):
-            connection.exec_driver_sql(f"INSERT INTO {table} VALUES {values}")  # noqa: S608
+            connection.exec_driver_sql(f"INSERT INTO {table} VALUES {values}")
     migrate(database)
     with database.engine.connect() as connection:
         used = connection.exec_driver_sql("SELECT resource_class, used FROM inventory ORDER BY resource_class").all()

@@ -14,11 +14,11 @@ from api.compute.conftest import ComputeCloud
 from tiffin.core import channel
 from tiffin.core.channel import Wrong
 from tiffin.core.driver import Refused
+from tiffin.services.compute import reconcilers
 from tiffin.services.compute.drivers.base import Hosts
 from tiffin.services.image.public import open_image
 from tiffin.services.network.drivers.base import NetworkBackend
 from tiffin.services.network.public import watch
-from tiffin.services.compute import reconcilers
 from tiffin.simulator.clock import SimulatedClock
 from tiffin.simulator.control import CALLS, Control
 from tiffin.simulator.data_centre import DataCentre

@@ -256,6 +256,9 @@ def test_projects_with_aggregates_of_their_own(make: Callable[..., Cloud]) -> No
     cloud = make(sections=rules(limit_tenants_to_placement_aggregate=True))
     cloud.aggregate("theirs", "host-3", filter_tenant_id="p1")
     assert {cloud.host_of() for _ in range(3)} == {"host-3"}
+
+
+def test_projects_without_aggregates_of_their_own(make: Callable[..., Cloud]) -> None:
     strict = rules(limit_tenants_to_placement_aggregate=True, placement_aggregate_required_for_tenants=True)
     assert "no aggregate is for this project" in make(sections=strict).host_of()
 
@@ -274,6 +277,9 @@ def test_filters_of_the_operators_choice(make: Callable[..., Cloud]) -> None:
     cloud = make(sections=rules(enabled_filters=["NumInstancesFilter"], max_instances_per_host=1))
     assert {cloud.host_of() for _ in range(3)} == {"host-1", "host-2", "host-3"}
     assert "NumInstancesFilter left none of 3" in cloud.host_of()
+
+
+def test_a_filter_that_does_not_exist_leaves_none(make: Callable[..., Cloud]) -> None:
     other = make(sections=rules(enabled_filters=["RamFilter"]))
     assert "there is no filter 'RamFilter'" in other.host_of()
 

@@ -51,8 +51,10 @@ def replace(session: Session, now: float, changes: Sequence[tuple[Consumer, Want
     nothing any more is forgotten. Raises `Conflict` when it does not fit, `NotFound` for a class that a provider does
     not have; what a single consumer without allocations asked for in vain leaves nothing behind."""
     consumers = [consumer.id for consumer, _ in changes]
-    bump(session, _held_by(session, consumers) | {p for _, wanted in changes for p, r in wanted.items() if any(r.values())})
-    _let_go(session, consumers)
+    held_before = _held_by(session, consumers)
+    bump(session, held_before | {p for _, wanted in changes for p, resources in wanted.items() if any(resources.values())})
+    if held_before:
+        _let_go(session, consumers)
     for consumer, wanted in changes:
         held = {p: {c: n for c, n in r.items() if n > 0} for p, r in wanted.items()}
         held = {p: r for p, r in held.items() if r}

@@ -52,30 +52,34 @@ def is_plain(session: Session, wish: Wish) -> bool:
     say the same as `candidates`, as parts of a larger statement."""
     if len(wish.groups) != 1 or wish.groups[0].suffix or wish.root.names or wish.same_subtree:
         return False
-    return HOST_CLASSES.issuperset(wish.groups[0].resources) and not session.scalar(_SHARED)
+    resources = wish.groups[0].resources
+    return bool(resources) and HOST_CLASSES.issuperset(resources) and not session.scalar(_SHARED)
 
 
 def _on_roots(session: Session, group: Group) -> list[Candidate]:
-    query = with_room(tuple(group.resources))
+    room = with_room(tuple(group.resources)).subquery()
+    query = select(*room.c).join_from(room, _ROOTS, and_(room.c.id == _ROOTS.c.id, _ROOTS.c.parent_id.is_(None)))
     query = query.where(*conditions(group, _ROOTS.c.id))
     found = session.execute(query, amounts(group)).all()
     return [Candidate(row[0], tuple(row[1:]), {row[0]: group.resources}) for row in found]
 
 
-_ROOTS = cast(Table, t.ResourceProvider.__table__)
+_ROOTS, _INVENTORIES = cast(Table, t.ResourceProvider.__table__), cast(Table, t.Inventory.__table__)
 """Tables give rows faster than classes do."""
 
 
 @functools.lru_cache(maxsize=32)
 def with_room(classes: tuple[str, ...]) -> Select[*tuple[Any, ...]]:
-    """The ids of root providers with room for these classes at once, and what is free there of each. Remembered, since
-    building the statement costs as much as running it."""
-    rows = [cast(Table, t.Inventory.__table__).alias() for _ in classes]
+    """The ids (as `id`) of providers with room for these classes at once, and what is free there of each. Remembered,
+    since building the statement costs as much as running it."""
+    rows = [_INVENTORIES.alias() for _ in classes]
+    first = rows[0]
     left = (free(row.c).label(f"free_{n}") for n, row in enumerate(rows))
-    query = select(_ROOTS.c.id, *left).where(_ROOTS.c.parent_id.is_(None)).select_from(_ROOTS)
+    query = select(first.c.provider_id.label("id"), *left).select_from(first)
     for n, (row, name) in enumerate(zip(rows, classes, strict=True)):
-        query = query.join(row, and_(row.c.provider_id == _ROOTS.c.id, row.c.resource_class == name))
-        query = query.where(fits(row.c, bindparam(f"amount_{n}", type_=row.c.used.type)))
+        if n:
+            query = query.join(row, row.c.provider_id == first.c.provider_id)
+        query = query.where(row.c.resource_class == name, fits(row.c, bindparam(f"amount_{n}", type_=row.c.used.type)))
     return query
 
 

@@ -201,11 +201,15 @@ FILTERS: dict[str, Filter] = {
     "IoOpsFilter": Filter("has fewer builds and copies going on than max_io_ops_per_host", _io_ops),
     "NumInstancesFilter": Filter("has fewer servers than max_instances_per_host", _instances, _INSTANCES),
     "IsolatedHostsFilter": Filter("is for this image", _isolated),
-    "AggregateIoOpsFilter": Filter("has fewer builds and copies going on than its aggregates allow", by_aggregate.io_ops, _AGGREGATES),
+    "AggregateIoOpsFilter": Filter(
+        "has fewer builds and copies going on than its aggregates allow", by_aggregate.io_ops, _AGGREGATES
+    ),
     "AggregateNumInstancesFilter": Filter(
         "has fewer servers than its aggregates allow", by_aggregate.instances, _AGGREGATES | _INSTANCES
     ),
-    "AggregateInstanceExtraSpecsFilter": Filter("is in an aggregate as the flavor wants it", by_aggregate.extra_specs, _AGGREGATES),
+    "AggregateInstanceExtraSpecsFilter": Filter(
+        "is in an aggregate as the flavor wants it", by_aggregate.extra_specs, _AGGREGATES
+    ),
     "AggregateImagePropertiesIsolation": Filter("is in aggregates that take this image", by_aggregate.image, _AGGREGATES),
     "AggregateMultiTenancyIsolation": Filter("is in aggregates that take this project", by_aggregate.tenancy, _AGGREGATES),
     "AggregateTypeAffinityFilter": Filter("is in aggregates that take this flavor", by_aggregate.flavor, _AGGREGATES),
