@@ -106,7 +106,7 @@ def _over_trees(session: Session, wish: placement.Wish, heard_since: float, *, w
     return made
 
 
-def _counts(session: Session, statement: Select[Any]) -> dict[str, int]:
+def _counts(session: Session, statement: Select[*tuple[Any, ...]]) -> dict[str, int]:
     return {host: count for host, count in session.execute(statement)}  # noqa: C416  (rows are no pairs to mypy)
 
 
