@@ -384,6 +384,24 @@ def test_an_image_is_fetched_once_and_kept_while_a_disk_stands_on_it(lab: Lab) -
         lab.build(lab.guest(image=guest.image))
 
 
+def test_an_image_may_be_cached_before_a_guest_needs_it(lab: Lab) -> None:
+    guest = lab.guest()
+    assert guest.image is not None
+    for _ in range(2):
+        lab.hypervisor.ensure_cached(guest.image)
+    assert guest.id not in lab.states(), "nobody is there yet"
+    lab.store.clear()
+    lab.hypervisor.prune_images(frozenset({guest.image.id}))
+    lab.build(guest)
+    lab.hypervisor.forget_guest(ONE, guest.id)
+    lab.hypervisor.prune_images(frozenset())
+    with pytest.raises(Impossible):
+        lab.hypervisor.ensure_cached(guest.image)
+    wrong: BaseImage = msgspec.structs.replace(lab.image(boot_sector.disk()), sha512="0" * 128)
+    with pytest.raises(Impossible):
+        lab.hypervisor.ensure_cached(wrong)
+
+
 @pytest.mark.parametrize("files", [{"../a": b""}, {"/a": b""}, {"": b""}, {"a/../../b": b""}, {"a\0": b""},
                                    {"a": bytes(65 << 20)}, {str(n): b"" for n in range(257)}])
 def test_a_config_drive_that_cannot_be_is_refused(lab: Lab, files: dict[str, bytes]) -> None:

@@ -13,7 +13,7 @@ from tiffin.simulator.data_centre import ANY, DataCentre
 MOST_TIMES, MOST_SECONDS = 1000, 10 * 365.0 * 86_400
 CALLS = (
     "ensure_image", "ensure_disks", "ensure_config_drive", "ensure_running", "ensure_paused", "ensure_stopped",
-    "ensure_rebooted", "ensure_nic", "forget_nic", "ensure_snapshot", "forget_guest",
+    "ensure_rebooted", "ensure_nic", "forget_nic", "ensure_snapshot", "forget_guest", "ensure_cached",
 )  # fmt: skip
 """What can be told to fail."""
 SEE = "see `./tiffin simulator --help`."

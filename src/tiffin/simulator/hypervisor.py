@@ -62,11 +62,14 @@ class SimulatedHypervisor:
         guest_check.image(image)
         with self._effect("ensure_image", guest_id, turn):
             self._guest(guest_id).images.add(image.id)
-            known = self._world.images.get(image.id)
-            if known is None:
-                self._world.images[image.id] = (image, self._judged(image))
-            elif known[0].sha512.lower() != image.sha512.lower():
-                raise Impossible(f"image {image.id} is in this host's cache with another digest")
+            self._have(image)
+
+    def ensure_cached(self, image: BaseImage) -> None:
+        guest_check.image(image)
+        self._fate(f"ensure_cached/{image.id}?")
+        with self._world.lock:
+            self._have(image)
+        self._fate(f"ensure_cached/{image.id}!")
 
     def ensure_disks(self, turn: Turn, guest: Guest) -> None:
         guest_check.guest(guest)
@@ -214,6 +217,13 @@ class SimulatedHypervisor:
 
     def _owner(self, snapshot_id: str) -> SimulatedGuest | None:
         return next((guest for guest in self._world.guests.values() if snapshot_id in guest.snapshots), None)
+
+    def _have(self, image: BaseImage) -> None:
+        known = self._world.images.get(image.id)
+        if known is None:
+            self._world.images[image.id] = (image, self._judged(image))
+        elif known[0].sha512.lower() != image.sha512.lower():
+            raise Impossible(f"image {image.id} is in this host's cache with another digest")
 
     def _judged(self, image: BaseImage) -> int:
         """What the guest sees of the image, in bytes, once it was looked at, here or by whom we share the verdict with."""

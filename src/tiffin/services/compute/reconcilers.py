@@ -15,6 +15,7 @@ from tiffin.core.sql import listed
 from tiffin.core.tables import LifecycleRow
 from tiffin.services.compute import host_rows, rules
 from tiffin.services.compute.drivers.base import GuestState, HostFacts, Hosts
+from tiffin.services.compute.lifecycles.cached_image import CACHED, wanted
 from tiffin.services.compute.lifecycles.metadata import METADATA
 from tiffin.services.compute.lifecycles.server import KIND
 from tiffin.services.compute.tables import ComputeHost, Server, ServerNic
@@ -146,13 +147,20 @@ def _answering(hosts: Hosts) -> Iterator[str]:
 
 
 def images(cloud: Cloud) -> None:
-    """Let hosts drop cached images that no server stands on."""
+    """Let hosts drop cached images that no server stands on and nobody has asked them to keep."""
+    now = cloud.world.clock()
     with cloud.database.read() as session:
         used = frozenset(
             id for id in session.scalars(select(Server.image_id).where(Server.deleted_at.is_(None)).distinct()) if id
         )
+        kept, over = wanted(session, now)
     for name in cloud.part(Hosts).names():
         try:
-            cloud.part(Hosts).hypervisor(name).prune_images(used)
+            cloud.part(Hosts).hypervisor(name).prune_images(used | kept.get(name, set()))
         except Refused as no:
             log.warning("host.silent", host=name, why=str(no))
+    if over:
+        with cloud.database.write() as session:
+            for id in over:
+                request_id = f"req-{cloud.world.new_id()}"
+                lifecycle.ask(session, now, (CACHED, id), lifecycle.DELETE, request_id=request_id)

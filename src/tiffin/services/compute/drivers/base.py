@@ -96,6 +96,10 @@ class Hypervisor(Protocol):
         """Have the image in the host's cache: fetched once, digest verified, format inspected, made read-only."""
         ...
 
+    def ensure_cached(self, image: BaseImage) -> None:
+        """The same ahead of any guest: until a guest uses it, `prune_images` removes it where it is not kept."""
+        ...
+
     def ensure_disks(self, turn: Turn, guest: Guest) -> None:
         """Have the root, ephemeral and swap disks: copy-on-write on the cached image, grown to the flavor's size."""
         ...

@@ -101,6 +101,10 @@ class Qemu:
         # Not fenced: a download may take long, and a delete of the guest should not wait for it.
         self._cache.ensure(image)
 
+    def ensure_cached(self, image: BaseImage) -> None:
+        guest_check.image(image)
+        self._cache.ensure(image)
+
     def ensure_disks(self, turn: Turn, guest: Guest) -> None:
         guest_check.guest(guest)
         with self._fences.hold(guest.id, turn):

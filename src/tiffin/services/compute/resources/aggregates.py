@@ -80,7 +80,8 @@ def view(call: Call, row: Aggregate) -> Shown:
     return Shown(**_fields(row), hosts=_hosts(call, row), metadata={**row.meta, **zone})
 
 
-def _find(call: Call, id: str) -> Aggregate:
+def find(call: Call, id: str) -> Aggregate:
+    """Raises `NotFound`."""
     row = call.db.get(Aggregate, int(id)) if id.isdecimal() and len(id) < 19 else None
     if row is None:
         raise NotFound(f"Aggregate {id[:64]} could not be found.")
@@ -119,7 +120,7 @@ def create(call: Call, body: AggregateIn) -> dict[str, Any]:
 
 @aggregates.operation("GET", "/{id}", policy=(_P + "show", ADMIN))
 def show(call: Call, id: str) -> dict[str, Any]:
-    return {"aggregate": view(call, _find(call, id))}
+    return {"aggregate": view(call, find(call, id))}
 
 
 def _rezone(call: Call, row: Aggregate, zone: str | None) -> None:
@@ -173,7 +174,7 @@ def _one_zone(call: Call, row: Aggregate, zone: str | None, hosts: list[str]) ->
 
 @aggregates.operation("PUT", "/{id}", policy=(_P + "update", ADMIN), body=AggregateChange)
 def update(call: Call, id: str, body: AggregateChange) -> dict[str, Any]:
-    row = _find(call, id)
+    row = find(call, id)
     if body.name is UNSET and body.availability_zone is UNSET:
         raise BadRequest("Invalid input for field/attribute aggregate: name or availability_zone is required.")
     if body.name is not UNSET:
@@ -186,7 +187,7 @@ def update(call: Call, id: str, body: AggregateChange) -> dict[str, Any]:
 
 @aggregates.operation("DELETE", "/{id}", policy=(_P + "delete", ADMIN), ok=200)
 def delete(call: Call, id: str) -> None:
-    row = _find(call, id)
+    row = find(call, id)
     if _hosts(call, row):
         raise Conflict(f"Cannot remove aggregate {id}: it has hosts.")
     call.record("delete", (KIND, row.id), before=changes.picture(row))
@@ -195,7 +196,7 @@ def delete(call: Call, id: str) -> None:
 
 @aggregates.action("add_host", policy=(_P + "add_host", ADMIN), body=HostIn, ok=200)
 def add_host(call: Call, id: str, body: HostIn) -> dict[str, Any]:
-    row, host = _find(call, id), _host(call, body.host)
+    row, host = find(call, id), _host(call, body.host)
     if body.host in _hosts(call, row):
         raise Conflict(f"Host {body.host} is in aggregate {id} already.")
     _one_zone(call, row, row.availability_zone, [body.host])
@@ -208,7 +209,7 @@ def add_host(call: Call, id: str, body: HostIn) -> dict[str, Any]:
 
 @aggregates.action("remove_host", policy=(_P + "remove_host", ADMIN), body=HostIn, ok=200)
 def remove_host(call: Call, id: str, body: HostIn) -> dict[str, Any]:
-    row = _find(call, id)
+    row = find(call, id)
     member = call.db.get(AggregateHost, (row.number, body.host))
     if member is None:
         raise NotFound(f"Host {body.host} is not in aggregate {id}.")
@@ -223,7 +224,7 @@ def remove_host(call: Call, id: str, body: HostIn) -> dict[str, Any]:
 
 @aggregates.action("set_metadata", policy=(_P + "set_metadata", ADMIN), body=MetadataIn, ok=200)
 def set_metadata(call: Call, id: str, body: MetadataIn) -> dict[str, Any]:
-    row = _find(call, id)
+    row = find(call, id)
     new = dict(body.metadata)
     if "availability_zone" in new:
         _rezone(call, row, new.pop("availability_zone"))
