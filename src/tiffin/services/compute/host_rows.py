@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from tiffin.core.world import World
@@ -94,13 +94,15 @@ def left_out(session: Session) -> set[tuple[str, str]]:
     return promised - placement.members(session, sorted({id for id, _ in promised})) if promised else promised
 
 
+_ROWS = cast(Table, ComputeHost.__table__)
+_OF_HOST = update(_ROWS).where(_ROWS.c.name == bindparam("its_name"))
+_GOOD = _OF_HOST.where(_ROWS.c.failed_builds > 0).values(failed_builds=0)
+_BAD = _OF_HOST.values(failed_builds=_ROWS.c.failed_builds + 1)
+
+
 def build_ended(session: Session, host: str, *, well: bool) -> None:
     """Count what the build_failure weigher weighs. A good build forgets the bad ones before it."""
-    row = update(ComputeHost).where(ComputeHost.name == host)
-    if well:
-        session.execute(row.where(ComputeHost.failed_builds > 0).values(failed_builds=0))
-    else:
-        session.execute(row.values(failed_builds=ComputeHost.failed_builds + 1))
+    session.execute(_GOOD if well else _BAD, {"its_name": host})
 
 
 def show_status(session: Session, row: ComputeHost) -> None:

@@ -22,7 +22,7 @@ class Server(Table):
         Index("server_of_project", "project_id", "deleted_at", "created_at"),
         Index("server_on_host", "host", "deleted_at"),
         Index("server_changed", "updated_at"),
-        Index("server_busy", "host", "task_state", sqlite_where=BUSY, postgresql_where=BUSY),
+        Index("server_busy", "task_state", "host", sqlite_where=BUSY, postgresql_where=BUSY),
         {"sqlite_autoincrement": True},
     )
     number: Mapped[int] = mapped_column(_NUMBER, primary_key=True)
