@@ -18,9 +18,13 @@ from tiffin.core.cloud import ServiceRef
 from tiffin.core.database import Database
 from tiffin.core.driver import Refused
 from tiffin.core.engine import Engine
+from tiffin.core.settings import SettingsError, section
 from tiffin.core.tables import Table
 from tiffin.services.compute import reconcilers
-from tiffin.services.compute.tables import ComputeHost
+from tiffin.services.compute.scheduler.model import NoHost
+from tiffin.services.compute.scheduler.request import wish_of
+from tiffin.services.compute.settings import Settings
+from tiffin.services.compute.tables import ComputeHost, Server
 from tiffin.services.placement.tables import Allocation, Inventory
 from tiffin.simulator.hypervisor import FACTS
 
@@ -279,9 +283,18 @@ def test_filters_of_the_operators_choice(make: Callable[..., Cloud]) -> None:
     assert "NumInstancesFilter left none of 3" in cloud.host_of()
 
 
-def test_a_filter_that_does_not_exist_leaves_none(make: Callable[..., Cloud]) -> None:
-    other = make(sections=rules(enabled_filters=["RamFilter"]))
-    assert "there is no filter 'RamFilter'" in other.host_of()
+def test_what_an_operator_cannot_mean_is_told_at_once() -> None:
+    for wrong in ({"enabled_filters": ["RamFilter"]}, {"host_subset_size": 0}, {"weights": {"ram": "much"}}, {"x": 1}):
+        with pytest.raises(SettingsError, match="compute"):
+            section(rules(**wrong), "compute", Settings)
+    assert section(rules(weights={"ram": -1}), "compute", Settings).scheduler.weights.ram == -1.0
+
+
+def test_traits_are_bounded() -> None:
+    specs = {f"trait:CUSTOM_{n}": "required" for n in range(51)}
+    server = Server(flavor={"extra_specs": specs}, image={}, vcpus=1, memory_mb=1, root_gb=1, ephemeral_gb=0, swap_mb=0)
+    with pytest.raises(NoHost, match="more than 50 traits"):
+        wish_of(server, lambda kind, name: True)
 
 
 def test_chance_decides_among_the_best(make: Callable[..., Cloud]) -> None:

@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import msgspec
+from msgspec import Meta
 
 from tiffin.core.quota import Kept
+
+FilterName = Literal[
+    "AggregateImagePropertiesIsolation",
+    "AggregateInstanceExtraSpecsFilter",
+    "AggregateIoOpsFilter",
+    "AggregateMultiTenancyIsolation",
+    "AggregateNumInstancesFilter",
+    "AggregateTypeAffinityFilter",
+    "AllHostsFilter",
+    "ComputeCapabilitiesFilter",
+    "ComputeFilter",
+    "DifferentHostFilter",
+    "ImagePropertiesFilter",
+    "IoOpsFilter",
+    "IsolatedHostsFilter",
+    "JsonFilter",
+    "NumInstancesFilter",
+    "SameHostFilter",
+    "ServerGroupAffinityFilter",
+    "ServerGroupAntiAffinityFilter",
+    "SimpleCIDRAffinityFilter",
+]
+Many = Annotated[int, Meta(ge=1)]
 
 
 class Weights(msgspec.Struct, frozen=True):
@@ -36,7 +62,7 @@ class Isolation(msgspec.Struct, frozen=True):
 class Scheduler(msgspec.Struct, frozen=True):
     """How a server finds its host. Filters have the names of upstream's."""
 
-    enabled_filters: tuple[str, ...] = (  # sites with rules of their own: which filters hosts must pass, in this order
+    enabled_filters: tuple[FilterName, ...] = (  # sites with rules of their own: which filters hosts must pass, in this order
         "ComputeFilter",
         "ComputeCapabilitiesFilter",
         "ImagePropertiesFilter",
@@ -47,9 +73,9 @@ class Scheduler(msgspec.Struct, frozen=True):
     )
     weights: Weights = Weights()  # sites that fill hosts, or spread otherwise
     isolation: Isolation = Isolation()  # sites with hosts for certain images
-    host_subset_size: int = 1  # sites with several schedulers: among how many of the best hosts chance decides
-    max_io_ops_per_host: int = 8  # sites with slow disks, with IoOpsFilter: builds and copies at a time on a host
-    max_instances_per_host: int = 50  # sites that bound what one host's end takes along, with NumInstancesFilter
+    host_subset_size: Many = 1  # sites with several schedulers: among how many of the best hosts chance decides
+    max_io_ops_per_host: Many = 8  # sites with slow disks, with IoOpsFilter: builds and copies at a time on a host
+    max_instances_per_host: Many = 50  # sites that bound what one host's end takes along, with NumInstancesFilter
     limit_tenants_to_placement_aggregate: bool = False  # sites whose projects have aggregates (filter_tenant_id) of their own
     placement_aggregate_required_for_tenants: bool = False  # the same: a project without one finds no host
     enable_isolated_aggregate_filtering: bool = False  # sites whose aggregates take only flavors that require their traits

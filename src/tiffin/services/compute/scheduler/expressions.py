@@ -54,7 +54,7 @@ def _compared(compare: Callable[[float, float], bool], value: Any, wanted: str) 
 
 # --- the JSON language of the hint `query` --------------------------------------------------------------------------------
 
-DEEPEST = 32
+DEEPEST, LONGEST = 32, 100
 
 _PAIRS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
@@ -66,18 +66,21 @@ _PAIRS: dict[str, Callable[[Any, Any], bool]] = {
 _WORDS = (*_PAIRS, "in", "not", "and", "or")
 
 
-def check(query: Any, depth: int = 0) -> None:
-    """Raises `ValueError` for people when a query is none: [OPERATOR, ARGUMENT, ...], nested."""
+def check(query: Any, depth: int = 0) -> int:
+    """How many operators and arguments a query has: [OPERATOR, ARGUMENT, ...], nested. Raises `ValueError` for people when
+    it is none, or has too many."""
     if depth > DEEPEST:
         raise ValueError(f"it is nested more than {DEEPEST} deep.")
     if not isinstance(query, list):
-        return
+        return 1
     if not query:
         raise ValueError("a list in it is empty.")
     if query[0] not in _WORDS:
         raise ValueError(f"{str(query[0])[:40]!r} is no operator; known: {', '.join(_WORDS)}.")
-    for one in query[1:]:
-        check(one, depth + 1)
+    size = 1 + sum(check(one, depth + 1) for one in query[1:])
+    if size > LONGEST:
+        raise ValueError(f"it has more than {LONGEST} parts.")
+    return size
 
 
 def holds(query: Any, values: Mapping[str, Any]) -> bool:

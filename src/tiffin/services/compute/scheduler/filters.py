@@ -13,7 +13,7 @@ import msgspec
 from tiffin.services.compute.scheduler import aggregate_filters as by_aggregate
 from tiffin.services.compute.scheduler.expressions import check, holds, matches
 from tiffin.services.compute.scheduler.model import Host, NoHost, Request
-from tiffin.services.compute.settings import Settings
+from tiffin.services.compute.settings import FilterName, Settings
 
 Passes = Callable[[Host], bool]
 FACTS, AGGREGATES, INSTANCES = "facts", "aggregates", "instances"
@@ -160,7 +160,7 @@ def _query(request: Request, settings: Settings) -> Passes | None:
         return None
     try:
         query = msgspec.json.decode(text) if isinstance(text, str) else text
-        check(query)
+        check(query)  # a tenant's; every host is asked
     except (ValueError, RecursionError) as bad:
         raise NoHost(f"JsonFilter: the hint `query` cannot be meant: {bad}") from None
     return lambda host: holds(query, values_of(host))
@@ -187,7 +187,7 @@ def _isolated(request: Request, settings: Settings) -> Passes | None:
 
 
 _FACTS, _AGGREGATES, _INSTANCES = frozenset((FACTS,)), frozenset((AGGREGATES,)), frozenset((INSTANCES,))
-FILTERS: dict[str, Filter] = {
+FILTERS: dict[FilterName, Filter] = {
     "AllHostsFilter": Filter("is there", lambda request, settings: None),
     "ComputeFilter": Filter("is enabled and up", _compute),
     "ComputeCapabilitiesFilter": Filter("has the capabilities that the flavor wants", _capabilities, _FACTS | _INSTANCES),
@@ -218,12 +218,10 @@ FILTERS: dict[str, Filter] = {
 
 def questions(request: Request, settings: Settings) -> tuple[list[Question], frozenset[str]]:
     """What the enabled filters ask of hosts for this request, and what must be fetched for that. Raises `NoHost` for a
-    request that none can fulfil, or a filter that does not exist."""
+    request that none can fulfil."""
     found, needs = [], set[str]()
     for name in settings.scheduler.enabled_filters:
-        known = FILTERS.get(name)
-        if known is None:
-            raise NoHost(f"there is no filter {name!r}; tell the operator, whose setting `enabled_filters` names it.")
+        known = FILTERS[name]
         passes = known.make(request, settings)
         if passes is not None:
             found.append(Question(name, known.says, passes))

@@ -13,7 +13,7 @@ from tiffin.services.compute.tables import Server
 from tiffin.services.placement import public as placement
 
 _SPEC = re.compile(r"(resources|trait)([a-zA-Z0-9_-]{1,64})?:([A-Z0-9_]{1,255})")
-_MOST_GROUPS = 32
+_MOST_GROUPS, _MOST_TRAITS = 32, 50
 _KNOWN = Callable[[Any, str], bool]
 """Whether a trait or resource class of this name exists."""
 
@@ -46,6 +46,8 @@ def wish_of(server: Server, known: _KNOWN) -> placement.Wish:
             if not known("trait", key[6:]):
                 raise NoHost(f"the image's property {key} names a trait that placement does not know.")
             traits.setdefault("", set()).add((key[6:], _word(key, str(value))))
+    if sum(map(len, traits.values())) > _MOST_TRAITS:
+        raise NoHost(f"the flavor and the image name more than {_MOST_TRAITS} traits.")
     if len(resources) > _MOST_GROUPS or not set(traits) <= set(resources):
         raise NoHost("the flavor has too many groups of resources, or traits for a group without any.")
     groups = tuple(
