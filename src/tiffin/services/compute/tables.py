@@ -20,6 +20,7 @@ class Server(Table):
     __tablename__ = "server"
     __table_args__ = (
         Index("server_of_project", "project_id", "deleted_at", "created_at"),
+        Index("server_of_all", "deleted_at", "created_at"),
         Index("server_on_host", "host", "deleted_at"),
         Index("server_changed", "updated_at"),
         Index("server_busy", "task_state", "host", sqlite_where=BUSY, postgresql_where=BUSY),
