@@ -15,6 +15,6 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('failed_builds', sa.Integer(), server_default='0', nullable=False))
 
     with op.batch_alter_table('server', schema=None) as batch_op:
-        batch_op.create_index('server_of_all', ['deleted_at', 'created_at'], unique=False)
+        batch_op.create_index('server_alive', ['created_at'], unique=False, sqlite_where=sa.text('deleted_at IS NULL'), postgresql_where=sa.text('deleted_at IS NULL'))
         batch_op.create_index('server_busy', ['task_state', 'host'], unique=False, sqlite_where=sa.text('task_state IS NOT NULL'), postgresql_where=sa.text('task_state IS NOT NULL'))
 

@@ -14,13 +14,14 @@ _NUMBER = BigInteger().with_variant(Integer, "sqlite")
 
 BUSY = text("task_state IS NOT NULL")
 """A condition: that something is being done with a server. Those are few."""
+ALIVE = text("deleted_at IS NULL")
 
 
 class Server(Table):
     __tablename__ = "server"
     __table_args__ = (
         Index("server_of_project", "project_id", "deleted_at", "created_at"),
-        Index("server_of_all", "deleted_at", "created_at"),
+        Index("server_alive", "created_at", sqlite_where=ALIVE, postgresql_where=ALIVE),
         Index("server_on_host", "host", "deleted_at"),
         Index("server_changed", "updated_at"),
         Index("server_busy", "task_state", "host", sqlite_where=BUSY, postgresql_where=BUSY),

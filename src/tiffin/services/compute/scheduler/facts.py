@@ -44,7 +44,7 @@ _AGGREGATES = select(AggregateRow.number, AggregateRow.id, AggregateRow.availabi
 _MEMBERS = select(AggregateHost.host, AggregateHost.aggregate)
 _IO_OPS = (
     select(Server.host, func.count())
-    .where(Server.task_state.in_(IO_TASKS), Server.host.is_not(None), Server.deleted_at.is_(None))
+    .where(Server.task_state.in_(IO_TASKS), Server.host.is_not(None))  # nothing is done with deleted ones
     .group_by(Server.host)
 )
 _INSTANCES = (
