@@ -18,8 +18,9 @@ from tiffin.core.migrate import migrate
 from tiffin.core.quota import UnifiedLimits
 from tiffin.core.settings import Settings, SettingsError, parts
 from tiffin.core.state_folder import StateFolder
+from tiffin.core.tables import Fact
 from tiffin.core.world import World
-from tiffin.host.joined import JoinedHosts
+from tiffin.host.joined import JoinedHosts, LocalHosts
 from tiffin.services.compute.drivers.base import Hosts, Hypervisor
 from tiffin.services.identity.public import Identity, IdentitySettings, KeptLimits, Keys
 from tiffin.services.image.drivers.base import ImageCaches, ImageStore, ImageStores
@@ -27,6 +28,7 @@ from tiffin.services.image.scratch import Scratch
 from tiffin.services.image.settings import Settings as ImageSettings
 from tiffin.services.image.settings import Store as StoreSettings
 from tiffin.services.network.drivers.base import HostNetwork, MetadataListener, NetworkBackend
+from tiffin.simulator.clock import SimulatedClock
 
 if TYPE_CHECKING:
     from tiffin.core.certificates import Identity as Certified
@@ -41,6 +43,8 @@ SERVICES = (
     ServiceRef("network", "/network", "tiffin.services.network.service"),
 )
 
+AHEAD = "simulator.ahead"
+"""The fact that tells how far the time of a simulated cloud was moved on, in seconds."""
 Tell = Callable[[str], None]
 """Says to people what is being done now."""
 
@@ -53,11 +57,13 @@ class Composition:
     engine: Engine
     settings: Settings
     daemons: Any = None  # OVN's, on a real cloud
+    data_centre: Any = None  # simulator.DataCentre, on a simulated one
 
 
-def compose(settings: Settings, tell: Tell = lambda step: None, world: World | None = None) -> Composition:
+def compose(settings: Settings, tell: Tell = lambda step: None) -> Composition:
     """Put a cloud together from its settings. Opens the database and brings it up to date; starts nothing."""
-    world = world or World()
+    clock = SimulatedClock() if settings.simulated else None
+    world = World(clock=clock) if clock else World()
     home = settings.home
     tell("opening the database")
     database = open_database(settings)
@@ -80,12 +86,9 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
     cloud.add_lazy(ImageCaches, lambda: _image_caches(cloud))
     cloud.add(Scratch, Scratch(home / "scratch"))
     _protect_properties(cloud, settings)
-    if settings.simulated:
-        daemons = None
-        _simulated(cloud, settings)
-    else:
-        daemons = _real(cloud, settings)
-    return Composition(cloud, Engine(cloud, node()), settings, daemons)
+    if clock:
+        return Composition(cloud, Engine(cloud, node()), settings, data_centre=_simulated(cloud, settings, clock))
+    return Composition(cloud, Engine(cloud, node()), settings, daemons=_real(cloud, settings))
 
 
 def database_of(settings: Settings) -> Database:
@@ -184,24 +187,36 @@ def _image_caches(cloud: Cloud) -> ImageCaches:
     return HostCaches(cloud)
 
 
-def _simulated(cloud: Cloud, settings: Settings) -> None:
+def _simulated(cloud: Cloud, settings: Settings, clock: SimulatedClock) -> Any:
     """Hosts and networks in memory."""
-    from tiffin.simulator.hypervisor import FACTS, SimulatedHypervisor
-    from tiffin.simulator.network import SimulatedHostNetwork, SimulatedNetwork
-    from tiffin.simulator.world import SimulatedWorld
+    from tiffin.simulator.data_centre import DataCentre
+    from tiffin.simulator.network import SimulatedNetwork
 
     names = [node()] if settings.hosts == 1 else [f"host-{n:04d}" for n in range(1, settings.hosts + 1)]
     network = SimulatedNetwork()
-    source = image_source(cloud)
-    hosts: dict[str, tuple[Hypervisor, HostNetwork]] = {
-        name: (
-            SimulatedHypervisor(source, cloud.world.clock, SimulatedWorld(), msgspec.structs.replace(FACTS, hostname=name)),
-            SimulatedHostNetwork(network, name),
-        )
-        for name in names
-    }
+    with cloud.database.read() as session:
+        ahead = session.get(Fact, AHEAD)
+    clock.ahead = float(ahead.value) if ahead else 0.0
+    centre = DataCentre(names, image_source(cloud), clock, network)
     cloud.add(NetworkBackend, network)
-    cloud.add(Hosts, JoinedHosts(cloud, settings.home / "keys", hosts, cloud.world.clock))
+    cloud.add(Hosts, JoinedHosts(cloud, settings.home / "keys", centre, cloud.world.clock))
+    return centre
+
+
+def control(composition: Composition, folder: Path) -> None:
+    """Let people make trouble in a simulated cloud, by a socket in this folder. Call it when the cloud works."""
+    from tiffin.core import background, channel
+    from tiffin.simulator.control import Control
+
+    cloud = composition.cloud
+
+    def moved(ahead: float) -> None:
+        with cloud.database.write() as session:
+            session.merge(Fact(name=AHEAD, value=str(ahead)))
+        background.reconcile(cloud)  # hosts have been there all that time
+        composition.engine.hint()
+
+    channel.listen(folder, "simulator.sock", Control(composition.data_centre, moved).do)
 
 
 def _real(cloud: Cloud, settings: Settings) -> Any:
@@ -221,7 +236,7 @@ def _real(cloud: Cloud, settings: Settings) -> Any:
     options = QemuSettings(full_checksums=tunnels is not None)
     qemu = Qemu(home.host, image_source(cloud), network.launch_prefix, cloud.world.clock, node(), options)
     cloud.add_lazy(NetworkBackend, lambda: Ovn(daemons.names.nb, daemons.names.sb))
-    cloud.add(Hosts, JoinedHosts(cloud, settings.home / "keys", {node(): (qemu, network)}, cloud.world.clock))
+    cloud.add(Hosts, JoinedHosts(cloud, settings.home / "keys", LocalHosts({node(): (qemu, network)}), cloud.world.clock))
     return daemons
 
 

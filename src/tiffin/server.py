@@ -86,6 +86,8 @@ class Running:
             composition.engine.start(ENGINE_THREADS)
             bootstrap.first_start(composition, app, self.progress.tell)
             structlog.contextvars.clear_contextvars()  # of the first start's own requests
+            if composition.data_centre is not None:
+                main.control(composition, StateFolder(self.settings.home).run)
             self.progress.ready = True
             gc.freeze()  # what start-up made stays; the collector need not look at it again
             gc.enable()

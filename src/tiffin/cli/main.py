@@ -26,6 +26,7 @@ COMMANDS = {
     "image": "build a guest image: tiny or debian",
     "credential-keys": "rotate: encrypt stored secrets by a new key",
     "token-keys": "show or rotate the keys of tokens",
+    "simulator": "make trouble in a simulated cloud, or move its time",
     "bootstrap": "let the administrator in again who is locked out",
     "host": "machines that run guests: token, list, remove; join, start, stop, leave",
     "test": "run the tests",

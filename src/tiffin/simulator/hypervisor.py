@@ -38,8 +38,8 @@ _BOOT = """\
 {name} login: """
 
 
-class Timing(msgspec.Struct, frozen=True):
-    """How long things take, in seconds of the clock."""
+class Timing(msgspec.Struct):
+    """How long things take, in seconds of the clock. It may change at any time."""
 
     boot: float = 0.0
     shutdown: float = 0.0
@@ -50,11 +50,11 @@ class SimulatedHypervisor:
     """Implements `tiffin.services.compute.drivers.base.Hypervisor`."""
 
     def __init__(self, source: ImageSource, clock: Callable[[], float], world: SimulatedWorld,
-                 facts: HostFacts = FACTS, timing: Timing = Timing(),  # noqa: B008 (frozen)
+                 facts: HostFacts = FACTS, timing: Timing | None = None,
                  fate: Callable[[str], None] = untroubled) -> None:
         """`fate` is called with "CALL/ID?" before and "CALL/ID!" after every effect; the call raises what it raises."""
         self._source, self._clock, self._world, self._facts = source, clock, world, facts
-        self._timing, self._fate = timing, fate
+        self._timing, self._fate = timing or Timing(), fate
 
     def facts(self) -> HostFacts:
         return self._facts
@@ -206,7 +206,9 @@ class SimulatedHypervisor:
         with self._world.lock:
             if any(image_id in guest.images for guest in self._world.guests.values()):
                 return False
-            self._world.images.pop(image_id, None)
+            known = self._world.images.pop(image_id, None)
+            if known is not None:
+                self._world.judged.pop((image_id, known.image.sha512), None)
         self._fate(f"forget_image/{image_id}!")
         return True
 
@@ -228,10 +230,8 @@ class SimulatedHypervisor:
     def _fetched(self, image: BaseImage) -> SimulatedImage:
         known = self._world.images.get(image.id)
         if known is None:
-            from tiffin.services.compute.drivers.image_inspection import verified  # late: it is slow
-
-            size, now = verified(self._source(image.id), image, 2048 << 30, lambda chunk: None), self._clock()
-            known = self._world.images[image.id] = SimulatedImage(image, size, now, now)
+            now = self._clock()
+            known = self._world.images[image.id] = SimulatedImage(image, self._judged(image), now, now)
         elif known.image.sha512.lower() != image.sha512.lower():
             raise Impossible(f"image {image.id} is in this host's cache with another digest")
         return known
@@ -245,6 +245,16 @@ class SimulatedHypervisor:
 
     def _owner(self, snapshot_id: str) -> SimulatedGuest | None:
         return next((guest for guest in self._world.guests.values() if snapshot_id in guest.snapshots), None)
+
+    def _judged(self, image: BaseImage) -> int:
+        """What the guest sees of the image, in bytes, once it was looked at, here or by whom we share the verdict with."""
+        known = self._world.judged.get((image.id, image.sha512))
+        if known is None:
+            from tiffin.services.compute.drivers.image_inspection import verified  # late: it is slow
+
+            known = verified(self._source(image.id), image, 2048 << 30, lambda chunk: None)
+            self._world.judged[image.id, image.sha512] = known
+        return known
 
     def _cached(self, image: BaseImage) -> int:
         if image.id not in self._world.images:

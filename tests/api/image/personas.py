@@ -21,7 +21,7 @@ from api.image.conftest import ImageCloud
 from support import PERSONAS as PROJECT_PERSONAS
 from support import authenticate_persona, persona
 from tiffin.core.actor import Actor
-from tiffin.host.joined import JoinedHosts
+from tiffin.host.joined import JoinedHosts, LocalHosts
 from tiffin.services.compute.drivers.base import Hosts
 from tiffin.services.compute.image_caches import HostCaches
 from tiffin.services.image.drivers.base import ImageCaches
@@ -107,7 +107,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.cloud = ImageCloud(authenticator=_authenticate)
-        self.cloud.cloud.add(Hosts, JoinedHosts(self.cloud.cloud, Path("/nowhere"), {}, self.cloud.clock))
+        self.cloud.cloud.add(Hosts, JoinedHosts(self.cloud.cloud, Path("/nowhere"), LocalHosts({}), self.cloud.clock))
         self.cloud.cloud.add(ImageCaches, HostCaches(self.cloud.cloud))
 
     def fill(self, value: Any, names: dict[str, str]) -> Any:

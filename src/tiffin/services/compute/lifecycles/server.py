@@ -10,9 +10,11 @@ from tiffin.core.driver import Impossible
 from tiffin.core.lifecycle import Lifecycle, Outcome, done, go, inside, outside, rest, sleep
 from tiffin.services.compute import rules
 from tiffin.services.compute.drivers.base import Hosts, Hypervisor
+from tiffin.services.compute.host_rows import build_ended
 from tiffin.services.compute.lifecycles import scheduling, wiring
 from tiffin.services.compute.lifecycles.metadata import METADATA, users
 from tiffin.services.compute.resources import instance_actions as log
+from tiffin.services.compute.scheduler.model import NoHost
 from tiffin.services.compute.tables import Server, ServerNic, ServerTag
 from tiffin.services.image import public as image
 from tiffin.services.network import public as network
@@ -48,7 +50,7 @@ class ServerLife(Lifecycle):
         row = self._row()
         try:
             scheduling.place(self.cloud, self.db, row)
-        except rules.NoHost as none:
+        except NoHost as none:
             self._fail(row, f"No valid host was found. {none}")
             return rest()
         row.task_state = "spawning"
@@ -76,6 +78,7 @@ class ServerLife(Lifecycle):
         row = self._row()
         row.vm_state, row.power_state, row.fault = "active", rules.RUNNING, None
         row.launched_at, row.admin_password = self.now, None
+        build_ended(self.db, str(row.host), well=True)
         if self.frame.pop("was_stopped", False):
             row.task_state = "powering-off"
             return go("halt")
@@ -248,6 +251,8 @@ class ServerLife(Lifecycle):
             self._let_go(left["port"])
         fatal = row.vm_state == "building" or step in _FATAL or (step == "reboot" and self.args.get("hard"))
         if fatal:
+            if step == "build" and "refusal" in self.frame:  # by the host, not for what the user brought
+                build_ended(self.db, str(row.host), well=False)
             self._fail(row, self.reason)
             return rest()
         self._settled(row, f"{step}.error", error=self.reason)
