@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from api.image.conftest import ImageCloud
 from support import PERSONAS as PROJECT_PERSONAS
 from support import authenticate_persona, persona
 from tiffin.core.actor import Actor
+from tiffin.core.cloud import ServiceRef
 from tiffin.host.joined import JoinedHosts, LocalHosts
 from tiffin.services.compute.drivers.base import Hosts
 from tiffin.services.compute.image_caches import HostCaches
@@ -105,8 +106,9 @@ def _authenticate(session: Session, token: str) -> Actor:
 class Scene:
     """A cloud in which rows are asked."""
 
-    def __init__(self) -> None:
-        self.cloud = ImageCloud(authenticator=_authenticate)
+    def __init__(self, sections: dict[str, Any] | None = None, services: Iterable[ServiceRef] = ()) -> None:
+        """`sections`: what an operator has set. `services`: further ones."""
+        self.cloud = ImageCloud(sections, services, authenticator=_authenticate)
         self.cloud.cloud.add(Hosts, JoinedHosts(self.cloud.cloud, Path("/nowhere"), LocalHosts({}), self.cloud.clock))
         self.cloud.cloud.add(ImageCaches, HostCaches(self.cloud.cloud))
 
