@@ -14,7 +14,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,16 @@ class CommandFailed(AssertionError):
     """The client ended with an error; its text says what it said."""
 
 
-class OpenStack:
-    """The client, as one entry of a clouds.yaml: `with OpenStack(...) as openstack: openstack("server list")`"""
+class Session:
+    """A program that runs commands one after the other: `with Session(...) as run: run("server list")`"""
 
-    def __init__(self, clouds_yaml: Path, cloud: str) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
-        environment |= {"OS_CLIENT_CONFIG_FILE": str(clouds_yaml), "OS_CLOUD": cloud}
+    def __init__(self, program: str, environment: dict[str, str]) -> None:
+        """`program`: the file of one that reads and answers as this one does."""
         self._process = subprocess.Popen(
-            [sys.executable, __file__], env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, program], env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
-    def __enter__(self) -> OpenStack:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -52,14 +51,14 @@ class OpenStack:
         asked.write(json.dumps(shlex.split(command)) + "\n")
         asked.flush()
         line = told.readline()
-        assert line, f"the client died of: openstack {command}"
+        assert line, f"the client died of: {command}"
         return Answer(**json.loads(line))
 
     def __call__(self, command: str) -> str:
         """What the client prints on stdout; raises `CommandFailed` when it fails."""
         answer = self.answer(command)
         if answer.code:
-            raise CommandFailed(f"openstack {command}\n{answer.out}{answer.err}")
+            raise CommandFailed(f"{command}\n{answer.out}{answer.err}")
         return answer.out
 
     def json(self, command: str) -> Any:
@@ -69,8 +68,16 @@ class OpenStack:
     def refused(self, command: str) -> str:
         """What the client says on stderr of a command that must fail."""
         answer = self.answer(command)
-        assert answer.code, f"this should have failed: openstack {command}\n{answer.out}"
+        assert answer.code, f"this should have failed: {command}\n{answer.out}"
         return answer.err
+
+
+class OpenStack(Session):
+    """The `openstack` client, as one entry of a clouds.yaml: `with OpenStack(...) as openstack: openstack("server list")`"""
+
+    def __init__(self, clouds_yaml: Path, cloud: str) -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+        super().__init__(__file__, environment | {"OS_CLIENT_CONFIG_FILE": str(clouds_yaml), "OS_CLOUD": cloud})
 
 
 def _run(words: list[str]) -> Answer:

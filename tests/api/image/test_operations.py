@@ -46,3 +46,19 @@ def test_nothing_is_there_besides() -> None:
 def test_who_has_no_token_is_not_told_what_is_not_there(cloud: ImageCloud, method: str, path: str, status: int) -> None:
     assert cloud.ask(method, f"/image{path}", token=None).status == 401
     assert cloud.ask(method, f"/image{path}").status == status
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("*/*", "text/html; charset=UTF-8"),
+        ("text/html, application/json;q=0.5", "text/html; charset=UTF-8"),
+        ("application/json", "application/json"),
+        ("application/json;q=x", "application/json"),
+    ],
+)
+def test_an_error_is_told_as_upstream_tells_it(cloud: ImageCloud, accept: str, kind: str) -> None:
+    reply = cloud.ask("GET", "/image/v2/images/%3Cb%3E", Accept=accept)
+    assert (reply.status, reply.headers["content-type"]) == (404, kind)
+    assert b"404 Not Found" in reply.body
+    assert b"<b>" not in reply.body or kind == "application/json"

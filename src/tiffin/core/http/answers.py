@@ -38,13 +38,15 @@ def refuse(x: Exchange, fault: Fault) -> None:
     """Answer with a fault, in the words of the service."""
     if hasattr(x, "service"):
         dialect = x.service.dialect
-        body, status = dialect.error(fault, getattr(x, "call", None)), dialect.status(fault)
+        status = dialect.status(fault)
+        body, kind = dialect.written(dialect.error(fault, getattr(x, "call", None)), x.request)
     else:
-        body, status = {"error": {"code": fault.status, "title": fault.title, "message": fault.message}}, fault.status
+        error = {"error": {"code": fault.status, "title": fault.title, "message": fault.message}}
+        body, kind, status = _json.encode(error), "application/json", fault.status
     headers = dict(fault.headers)
     if status == 401:
         headers["WWW-Authenticate"] = f'Keystone uri="{x.request.forwarded_prefix.rstrip("/")}/identity"'
-    x.answer = Answer(_json.encode(body), status, headers)
+    x.answer = Answer(body, status, headers, kind)
     if hasattr(x, "call"):
         x.call.response_headers = {}
 

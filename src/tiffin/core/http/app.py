@@ -22,6 +22,7 @@ def make(cloud: Cloud, health: Health, *, short_requests: int = 1) -> falcon.App
     front = Front(cloud, short_requests)
     app: falcon.App[falcon.Request, falcon.Response] = falcon.App()
     app.req_options.auto_parse_qs_csv = False
+    app.resp_options.default_media_type = None  # type: ignore[assignment]  # nothing is of no type: clients would parse it
 
     def everything(req: falcon.Request, resp: falcon.Response, **kwargs: Any) -> None:
         chain.serve(front, req, resp)

@@ -6,6 +6,8 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tiffin.core.errors import Fault, Forbidden
 from tiffin.core.resource import Operation, Page
 from tiffin.core.schema import ALWAYS, Version
@@ -35,6 +37,10 @@ class Dialect:
     def error(self, fault: Fault, call: Call | None) -> Any:
         """The body of an error: anything that encodes to JSON."""
         return {"error": {"code": self.status(fault), "title": fault.title, "message": fault.message}}
+
+    def written(self, error: Any, request: falcon.Request) -> tuple[bytes, str]:
+        """The body of an error as it is sent, and its media type."""
+        return msgspec.json.encode(error), "application/json"
 
     def refusal(self, call: Call, rule: str, target: Mapping[str, Any], fault: Forbidden) -> Fault:
         """What somebody is told whom a rule refuses. A service may keep from them that the thing is there at all."""

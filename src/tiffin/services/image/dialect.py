@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,10 +30,18 @@ class ImageDialect(Dialect):
         return 413 if isinstance(fault, OverQuota) else fault.status
 
     def error(self, fault: Fault, call: Call | None) -> Any:
-        """The JSON form that upstream gives to who accepts JSON; its HTML form is for nobody."""
+        """The JSON form, which upstream gives to who asks for JSON."""
         status = self.status(fault)
         title = "Request Entity Too Large" if status == 413 else fault.title
         return {"message": fault.message, "code": f"{status} {title}", "title": title}
+
+    def written(self, error: Any, request: falcon.Request) -> tuple[bytes, str]:
+        """HTML for who takes anything: python-glanceclient does, and cannot read the JSON form."""
+        if request.get_header("Accept") and request.client_prefers(("text/html", "application/json")) == "text/html":
+            code, message = html.escape(error["code"]), html.escape(error["message"])
+            page = f"<html>\n<head><title>{code}</title></head>\n<body><h1>{code}</h1>\n<p>{message}</p></body>\n</html>\n"
+            return page.encode(errors="replace"), "text/html; charset=UTF-8"
+        return super().written(error, request)
 
     def refusal(self, call: Call, rule: str, target: Mapping[str, Any], fault: Forbidden) -> Fault:
         """What somebody may not even look at is not there for them."""
