@@ -115,11 +115,15 @@ class ServerDatabase(Database):
 
     _one: ClassVar[ServerDatabase | None] = None
     _tables = 0
+    _used = False
 
     @classmethod
     def take(cls) -> Database:
         if cls._one is None:
             cls._one = cls(_own_database(os.environ["TIFFIN_TEST_DATABASE"]))
+        if cls._one._used:  # by a test that failed
+            cls._one.close()
+        cls._one._used = True
         if cls._tables != len(Table.metadata.tables):
             Table.metadata.create_all(cls._one.writer)
             cls._tables = len(Table.metadata.tables)
@@ -127,6 +131,7 @@ class ServerDatabase(Database):
 
     def close(self) -> None:
         self._after.clear()
+        self._used = False
         names = [table.name for table in Table.metadata.sorted_tables]
         look = " UNION ALL ".join(f"SELECT '{n}' WHERE EXISTS (SELECT 1 FROM \"{n}\")" for n in names)
         with self.writer.begin() as connection:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, cast
 import sqlalchemy
 import structlog
 from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from tiffin.core.driver import Impossible, Refused, StaleTurn
 from tiffin.core.lifecycle import DELETE, DUE, FAILED, REST, TEARDOWN, Lifecycle, Outcome
+from tiffin.core.peers import Peers
 from tiffin.core.tables import LifecycleRequest, LifecycleRow
 
 if TYPE_CHECKING:
@@ -74,13 +76,16 @@ class Engine:
         self._stopping = False
         self._threads: list[threading.Thread] = []
         self._due = 0
+        self._peers = Peers(cloud.database, node, self.adopt)
 
     # --- the queue ------------------------------------------------------------------------------------------------------
 
-    def adopt(self) -> None:
-        """Free what a dead predecessor at this place had leased."""
+    def adopt(self, node: str = "") -> None:
+        """Free what a dead predecessor at this place had leased, or the dead engine at another `node`."""
         with self.cloud.database.write() as session:
-            session.execute(update(LifecycleRow).where(LifecycleRow.owner == self.node).values(lease=0.0, owner=None))
+            session.info[DUE] = False  # told here, and by others who find it out
+            theirs = LifecycleRow.owner == (node or self.node)
+            session.execute(update(LifecycleRow).where(theirs).values(lease=0.0, owner=None))
 
     def turn(self) -> bool:
         """Lease one lifecycle that is due and run it until it waits for something. False when none is due."""
@@ -103,7 +108,7 @@ class Engine:
         with self.cloud.database.read() as session:
             if session.scalar(_DUE, {"now": now}) is None:
                 return None
-        with self.cloud.database.write() as session:
+        with self.cloud.database.statement() as session:
             return session.scalar(
                 _TAKE,
                 {"now": now, "new_lease": now + LEASE, "node": self.node},
@@ -271,7 +276,8 @@ class Engine:
         *,
         keep_attempts: bool = False,
     ) -> None:
-        session.info[DUE], now = True, self.cloud.world.clock()
+        session.info.setdefault(DUE, False)  # not for other processes: this one goes on with it
+        now = self.cloud.world.clock()
         if outcome.what == "done":
             self._end(session, row)
             return
@@ -334,6 +340,7 @@ class Engine:
 
     def start(self, threads: int) -> None:
         """Run in the background until `stop`."""
+        self._peers.start()
         self.adopt()
         self.cloud.database.on_commit(self.hint, DUE)
         for n in range(threads):
@@ -354,6 +361,7 @@ class Engine:
             self._hint.notify_all()
         for thread in self._threads:
             thread.join(timeout)
+        self._peers.stop()
 
     def _work(self) -> None:
         # the kernel's name of this thread, so that `ps -T` and the benchmarks can tell it from those of requests
@@ -362,14 +370,16 @@ class Engine:
             seen = self._due
             try:
                 busy = self.turn()
+                pause = 0.0 if busy else self._until_next()
+            except OperationalError as away:
+                log.warning("engine.no_database", why=str(away.orig))
+                pause = LOOK
             except Exception:
                 log.exception("engine.defect")
-                busy = False
-            if busy:
-                continue
+                pause = LOOK
             with self._hint:
-                if self._due == seen and not self._stopping:
-                    self._hint.wait(self._until_next())
+                if pause and self._due == seen and not self._stopping:
+                    self._hint.wait(pause)
 
     def _until_next(self) -> float:
         with self.cloud.database.read() as session:
