@@ -96,7 +96,7 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
         _simulated(cloud, settings)
     else:
         daemons = _real(cloud, settings)
-    return Composition(cloud, Engine(cloud, node()), settings, daemons)
+    return Composition(cloud, Engine(cloud, f"{node()}:{settings.tag}"), settings, daemons)
 
 
 def database_of(settings: Settings) -> Database:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,9 @@ def _is_ours(thing: Any, name: str | None, *_: Any) -> bool:
 def test_they_are_one_line() -> None:
     numbers = sorted(file.name[:4] for file in (FOLDER / "versions").glob("[0-9]*.py"))
     assert numbers == [f"{n:04d}" for n in range(1, len(numbers) + 1)]
+
+
+def test_their_defaults_mean_the_same_on_every_database() -> None:
+    """What Alembic writes of SQLite's booleans, `sa.text('1')`, PostgreSQL refuses: write sa.true()."""
+    for file in (FOLDER / "versions").glob("[0-9]*.py"):
+        assert not re.findall(r"Boolean\(\), server_default=sa\.text.*", file.read_text()), file.name

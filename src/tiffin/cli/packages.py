@@ -51,8 +51,9 @@ REAL_TESTS: Needs = {
     "curl": "curl",
     "dhclient": "isc-dhcp-client",
 }
+POSTGRESQL: Needs = {"pg_ctlcluster": "postgresql"}
 # Daemons that these packages would start for the whole machine; ours are started by ourselves, in namespaces.
-UNITS = ("openvswitch-switch", "ovn-central", "ovn-host")
+UNITS = ("openvswitch-switch", "ovn-central", "ovn-host", "postgresql")
 
 
 def missing(needs: Needs) -> list[str]:

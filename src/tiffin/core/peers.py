@@ -18,7 +18,7 @@ from sqlalchemy import select
 from tiffin.core.database import CHANNEL, Database
 from tiffin.core.tables import LifecycleRow
 
-ROUND = 0.5
+ROUND = 1.0
 """Seconds between two looks at who is there."""
 AGAIN = 1.0
 """Seconds until a lost connection is made anew."""
@@ -68,8 +68,8 @@ class Peers:
     def _connected(self) -> Iterator[Any]:
         """A connection of our own, which is none of the pool any more, with our name and our ears."""
         own = self._database.engine.raw_connection()
-        own.detach()
         connection: Any = own.driver_connection
+        own.detach()
         try:
             connection.execute(_LOCK, (self._node,))
             connection.execute(f"LISTEN {CHANNEL}")
