@@ -51,8 +51,8 @@ def file(tmp_path: Path) -> Iterator[Database]:
             Change(
                 sequence=77, at=1.5, request_id="r", actor_id=None, project_id=None, resource_type="t", resource_id="x",
                 kind="create", before=None, after={"a": 1}, via=None,
-            )  # fmt: skip
-        )
+            )
+        )  # fmt: skip
         child, parent = (
             Project(id=id, name=id, domain_id=None, parent_id=None, is_domain=True, enabled=True, description="")
             for id in ("child", "parent")

@@ -13,8 +13,8 @@ import pytest
 from postgresql.worlds import controller, fresh
 from support import TestCloud
 from tiffin.cli.postgresql import Server
-from tiffin.core.http.local import LocalClient, Reply
 from tiffin.core.http.app import make
+from tiffin.core.http.local import LocalClient, Reply
 from tiffin.core.tables import QuotaLimit
 
 CLIENTS = 8

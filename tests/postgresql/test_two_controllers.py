@@ -116,7 +116,7 @@ class Client(threading.Thread):
             self.failure = failure
 
     def act(self) -> None:
-        if len(self.alive) < 4 and self.chance.random() < 0.7 or not self.alive:
+        if (len(self.alive) < 4 and self.chance.random() < 0.7) or not self.alive:
             status, made = self.once("POST", "/network/v2.0/networks", {"network": {"name": f"c{self.seed}"}})
             assert status == 201, made
             self.alive.add(made["network"]["id"])

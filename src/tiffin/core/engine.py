@@ -9,14 +9,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import sqlalchemy
 import structlog
-from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from tiffin.core import engine_statements as statements
 from tiffin.core.driver import Impossible, Refused, StaleTurn
 from tiffin.core.lifecycle import DELETE, DUE, FAILED, REST, TEARDOWN, Lifecycle, Outcome
 from tiffin.core.peers import Peers
@@ -31,31 +31,6 @@ LOOK = 1.0
 """Seconds between two looks at the queue when no hint comes."""
 
 log = structlog.get_logger("engine")
-
-# Statements that every step runs: made once, and of tables, which costs a fraction of what classes do.
-_ROWS = cast(sqlalchemy.Table, LifecycleRow.__table__)
-_REQUESTS = LifecycleRequest.__table__
-_NOW, _ROW_ID = bindparam("now", type_=_ROWS.c.wake.type), bindparam("row_id", type_=_ROWS.c.id.type)
-_DUE = select(_ROWS.c.id).where(_ROWS.c.wake <= _NOW, _ROWS.c.lease <= _NOW).limit(1)
-_FIRST = _DUE.order_by(_ROWS.c.wake).with_for_update(skip_locked=True)
-_TAKE = (
-    update(LifecycleRow)
-    .where(LifecycleRow.id == _FIRST.scalar_subquery())
-    .values(lease=bindparam("new_lease"), owner=bindparam("node"), turn=LifecycleRow.turn + 1)
-    .returning(LifecycleRow)
-)
-_ASKED = select(LifecycleRequest).where(LifecycleRequest.lifecycle_id == _ROW_ID).order_by(LifecycleRequest.id)
-_WAITING = select(_REQUESTS.c.name).where(_REQUESTS.c.lifecycle_id == _ROW_ID)
-_SAVE = (
-    update(_ROWS)
-    .where(_ROWS.c.id == _ROW_ID, _ROWS.c.turn == bindparam("its_turn"), _ROWS.c.owner == bindparam("node"))
-    .values(
-        {
-            name: bindparam(f"new_{name}", type_=_ROWS.c[name].type)
-            for name in ("step", "frame", "attempts", "deadline", "request_id", "wake", "lease", "owner")
-        }
-    )
-)
 
 
 class _Lost(Exception):
@@ -106,11 +81,11 @@ class Engine:
     def _lease(self) -> LifecycleRow | None:
         now = self.cloud.world.clock()
         with self.cloud.database.read() as session:
-            if session.scalar(_DUE, {"now": now}) is None:
+            if session.scalar(statements.DUE, {"now": now}) is None:
                 return None
         with self.cloud.database.statement() as session:
             return session.scalar(
-                _TAKE,
+                statements.TAKE,
                 {"now": now, "new_lease": now + LEASE, "node": self.node},
                 execution_options={"synchronize_session": False},
             )
@@ -167,7 +142,7 @@ class Engine:
         now = self.cloud.world.clock()
         kind = self.cloud.lifecycle(row.kind)
         with self.cloud.database.read() as session:
-            asked = list(session.scalars(_ASKED, {"row_id": row.id}))
+            asked = list(session.scalars(statements.ASKED, {"row_id": row.id}))
         ending = row.frame.get("ending")
         delete_asked = next((r for r in asked if r.name == DELETE), None)
         if delete_asked and not ending:
@@ -288,10 +263,9 @@ class Engine:
             row.deadline = now + outcome.deadline
         if outcome.what == "rest":
             row.deadline, row.frame = None, {k: v for k, v in frame.items() if k not in ("request", "refusal")}
-        keep = outcome.what == "go"
         session.flush()
         saved: Any = session.execute(
-            _SAVE,
+            statements.SAVE,
             {
                 "row_id": row.id,
                 "its_turn": row.turn,
@@ -302,8 +276,8 @@ class Engine:
                 "new_deadline": row.deadline,
                 "new_request_id": row.request_id,
                 "new_wake": self._wake(session, row, outcome, now),
-                "new_lease": now + LEASE if keep else 0.0,
-                "new_owner": self.node if keep else None,
+                "new_lease": now + LEASE if outcome.what == "go" else 0.0,
+                "new_owner": self.node if outcome.what == "go" else None,
             },
         )
         if saved.rowcount == 0:
@@ -324,7 +298,7 @@ class Engine:
         """When to look again: a request that came meanwhile must not be slept over."""
         if outcome.what == "go":
             return now
-        waiting = set(session.scalars(_WAITING, {"row_id": row.id}))
+        waiting = set(session.scalars(statements.WAITING, {"row_id": row.id}))
         if outcome.what == "sleep":
             return now if DELETE in waiting and not row.frame.get("ending") else now + outcome.seconds
         return now if waiting else None
