@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tiffin.cli.errors import CliError
 
@@ -38,9 +39,11 @@ class Server:
             raise CliError("there is no PostgreSQL server here; install Debian's package `postgresql`.")
         self.folder, self._programs = folder, programs
         self._process: subprocess.Popen[bytes] | None = None
-        self._user = "postgres" if os.geteuid() == 0 else None
-        if self._user:
-            shutil.chown(folder, self._user)
+        self._as: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("postgres")
+            self._as = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+            shutil.chown(folder, user.pw_uid, user.pw_gid)
         self._run("initdb", "-D", str(folder / "data"), "-U", "tiffin", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
 
     def url(self, database: str = "postgres") -> str:
@@ -55,11 +58,11 @@ class Server:
         options = [word for option in OPTIONS for word in ("-c", option)]
         self._process = subprocess.Popen(
             [self._programs / "postgres", "-D", self.folder / "data", "-k", self.folder, *options],
-            user=pwd.getpwnam(self._user).pw_uid if self._user else None,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
             start_new_session=True,
+            **self._as,
         )
         deadline = time.monotonic() + PATIENCE
         while self._call("pg_isready", "-q", "-h", str(self.folder)).returncode:
@@ -80,9 +83,11 @@ class Server:
             raise CliError(f"{program} failed: {done.stderr.strip()}")
 
     def _call(self, program: str, *words: str) -> subprocess.CompletedProcess[str]:
-        user = pwd.getpwnam(self._user).pw_uid if self._user else None
         command = [str(self._programs / program), *words]
-        return subprocess.run(command, user=user, cwd="/", capture_output=True, text=True, check=False)
+        done: subprocess.CompletedProcess[str] = subprocess.run(
+            command, cwd="/", capture_output=True, text=True, check=False, **self._as
+        )
+        return done
 
 
 @contextlib.contextmanager
