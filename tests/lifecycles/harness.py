@@ -13,7 +13,7 @@ from typing import Protocol
 
 import pytest
 
-from support import TestCloud
+from support import TestCloud, in_memory
 from tiffin.core.driver import Refused
 from tiffin.core.engine import LEASE, Engine
 
@@ -133,9 +133,10 @@ def _points(seen: list[str], counts: Callable[[str], bool] = lambda point: True)
 
 def crash_tests(make: Make) -> type:
     """A test class with every crash test of this lifecycle; `TestServer = crash_tests(ServerTrial)`."""
-    seen = _count(make, during_teardown=False)
+    with in_memory():  # so that every process counts the same
+        seen, ends = _count(make, during_teardown=False), _count(make, during_teardown=True)
     building, effects, leased = _points(seen), _points(seen, _is_effect), _points(seen, _is_under_lease)
-    ending = _points(_count(make, during_teardown=True))
+    ending = _points(ends)
 
     class CrashTests:
         def test_nothing_goes_wrong(self) -> None:

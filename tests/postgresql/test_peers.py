@@ -108,6 +108,31 @@ def test_a_controller_goes_on_after_its_server_was_away() -> None:
         cloud.close()
 
 
+def test_what_was_being_done_when_the_server_went_away_is_done_when_it_is_back() -> None:
+    """At once, and not when the lease runs out: it is this controller's own."""
+    with private_server() as server:
+        cloud = controller(fresh(server))
+        at_commit, away = threading.Event(), threading.Event()
+
+        def fate(point: str) -> None:
+            if point.endswith("before commit") and not away.is_set():
+                at_commit.set()
+                away.wait(20)
+
+        cloud.engine.fate = fate
+        cloud.engine.start(1)
+        headers = {"X-Auth-Token": "member"}
+        made = cloud.client.request("POST", "/network/v2.0/networks", headers=headers, json={"network": {"name": "n"}})
+        assert at_commit.wait(10)
+        server.stop()
+        away.set()
+        time.sleep(1)
+        server.start()
+        assert eventually(lambda: _rests(cloud, made.json["network"]["id"])) < 10
+        cloud.engine.stop()
+        cloud.close()
+
+
 def _rests(cloud: TestCloud, image_id: str) -> bool:
     with cloud.cloud.database.read() as session:
         wake = session.execute(select(LifecycleRow.wake).where(LifecycleRow.resource_id == image_id)).all()

@@ -51,6 +51,7 @@ class Engine:
         self._stopping = False
         self._threads: list[threading.Thread] = []
         self._due = 0
+        self._dropped: list[LifecycleRow] = []
         self._peers = Peers(cloud.database, node, self.adopt)
 
     # --- the queue ------------------------------------------------------------------------------------------------------
@@ -76,9 +77,13 @@ class Engine:
                     pass
             except _Lost as lost:
                 log.info("lifecycle.lost", step=row.step, why=str(lost))
+            except OperationalError:
+                self._dropped.append(row)
+                raise
         return True
 
     def _lease(self) -> LifecycleRow | None:
+        self._give_back()
         now = self.cloud.world.clock()
         with self.cloud.database.read() as session:
             if session.scalar(statements.DUE, {"now": now}) is None:
@@ -89,6 +94,19 @@ class Engine:
                 {"now": now, "new_lease": now + LEASE, "node": self.node},
                 execution_options={"synchronize_session": False},
             )
+
+    def _give_back(self) -> None:
+        """Free what was ours when the database went away, now that it is there again: nobody runs it."""
+        if not self._dropped:
+            return
+        dropped, self._dropped = self._dropped, []
+        try:
+            with self.cloud.database.write() as session:
+                for row in dropped:
+                    session.execute(update(LifecycleRow).where(*self._mine(row)).values(lease=0.0, owner=None))
+        except OperationalError:
+            self._dropped += dropped
+            raise
 
     # --- one step -------------------------------------------------------------------------------------------------------
 
