@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from running_cloud import RunningCloud, free_address
+from running_cloud import ADMIN, RunningCloud, free_address
 from storm import kill
 from tiffin.cli.postgresql import Server
 from tiffin.core.database import Database
@@ -175,6 +175,44 @@ def assert_kept(two: Two, clients: list[Client]) -> None:
 def _rows(database: Database, query: str) -> list[tuple[Any, ...]]:
     with database.engine.connect() as connection:
         return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+
+def log_in(address: str, name: str, password: str) -> str:
+    """A token, or nothing where the password is refused."""
+    user = {"name": name, "domain": {"id": "default"}, "password": password}
+    connection = http.client.HTTPConnection(address, timeout=30)
+    try:
+        body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}}}
+        connection.request("POST", "/identity/v3/auth/tokens", json.dumps(body), {"Content-Type": "application/json"})
+        reply = connection.getresponse()
+        reply.read()
+        return reply.getheader("X-Subject-Token") or ""
+    finally:
+        connection.close()
+
+
+def test_what_one_forgets_the_other_does_not_remember(two: Two) -> None:
+    """Passwords and tokens that were right a moment ago, roles, and the keys of tokens."""
+    one, other = two.addresses
+    with two.first.connect(ADMIN) as connection:
+        admin = {"X_Auth_Token": str(connection.auth_token)}
+    user = {"name": "u", "password": "first-password", "domain_id": "default"}
+    status, made = ask(one, "POST", "/identity/v3/users", {"user": user}, **admin)
+    assert status == 201
+    token = log_in(other, "u", "first-password")
+    kept = log_in(one, "u", "first-password")
+    show = f"/identity/v3/users/{made['user']['id']}"
+    for address in two.addresses:
+        assert ask(address, "GET", show, X_Auth_Token=token)[0] == 200
+    assert ask(one, "DELETE", "/identity/v3/auth/tokens", X_Auth_Token=token, X_Subject_Token=token)[0] == 204
+    assert ask(other, "GET", show, X_Auth_Token=token)[0] == 401
+    assert ask(other, "GET", show, X_Auth_Token=kept)[0] == 200
+    assert ask(one, "PATCH", show, {"user": {"password": "second-password"}}, **admin)[0] == 200
+    assert log_in(other, "u", "first-password") == ""
+    assert ask(other, "GET", show, X_Auth_Token=kept)[0] == 401
+    two.first.tiffin("token-keys", "rotate")
+    fresh = log_in(one, "u", "second-password")
+    assert ask(other, "GET", show, X_Auth_Token=fresh)[0] == 200
 
 
 def test_kill_9_of_either_loses_and_doubles_nothing(two: Two) -> None:

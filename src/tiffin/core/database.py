@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import Connection, Engine, bindparam, create_engine, event, func, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
@@ -118,6 +118,13 @@ def _kind(connection: Connection) -> Kind:
 
 def _in_memory(url: str) -> bool:
     return url in ("sqlite://", "sqlite:///:memory:")
+
+
+def is_away(error: DBAPIError) -> bool:
+    """Whether the database is why it failed, and not the statement: a server that does not answer, a file that somebody else
+    writes to for long, a full disk."""
+    name = getattr(error.orig, "sqlite_errorname", "SQLITE_BUSY")  # PostgreSQL's are of their own class, OperationalError
+    return isinstance(error, OperationalError) and name.startswith(("SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR"))
 
 
 class Database:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from tiffin.core import engine_statements as statements
+from tiffin.core.database import is_away
 from tiffin.core.driver import Impossible, Refused, StaleTurn
 from tiffin.core.lifecycle import DELETE, DUE, FAILED, REST, TEARDOWN, Lifecycle, Outcome
 from tiffin.core.peers import Peers
@@ -363,11 +364,11 @@ class Engine:
             try:
                 busy = self.turn()
                 pause = 0.0 if busy else self._until_next()
-            except OperationalError as away:
-                log.warning("engine.no_database", why=str(away.orig))
-                pause = LOOK
-            except Exception:
-                log.exception("engine.defect")
+            except Exception as defect:
+                if isinstance(defect, OperationalError) and is_away(defect):
+                    log.warning("engine.no_database", why=str(defect.orig))
+                else:
+                    log.exception("engine.defect")
                 pause = LOOK
             with self._hint:
                 if pause and self._due == seen and not self._stopping:

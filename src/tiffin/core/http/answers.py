@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from tiffin.core.database import is_away
 from tiffin.core.errors import BadRequest, Conflict, Fault, Unavailable
 from tiffin.core.http.exchange import Exchange
 from tiffin.core.resource import Answer
@@ -32,6 +33,8 @@ def known_faults() -> Iterator[None]:
         log.info("request.conflict", why=str(race.orig))
         raise Conflict("It conflicts with something that was just made or changed. Look and try again.") from race
     except (OperationalError, PoolTimeout) as away:
+        if isinstance(away, OperationalError) and not is_away(away):
+            raise
         log.warning("request.no_database", why=str(getattr(away, "orig", away)))
         raise Unavailable(NO_DATABASE, headers={"Retry-After": "1"}) from away
     except (OverflowError, DataError) as bad:
