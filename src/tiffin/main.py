@@ -100,6 +100,10 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
 
 
 def database_of(settings: Settings) -> Database:
+    """The cloud's database, as it is. Raises `SettingsError` for one that no driver is there for."""
+    kind = (settings.database or "sqlite:").partition(":")[0]
+    if kind not in ("sqlite", "postgresql", "postgresql+psycopg"):
+        raise SettingsError(f"database: there is no driver for {kind}:// here; write postgresql://user@host/name.")
     # the hosts of a simulated cloud do not outlive its process: there is nothing to agree with after a power cut
     return Database(settings.database or f"sqlite:///{settings.home / 'tiffin.db'}", durable=not settings.simulated)
 

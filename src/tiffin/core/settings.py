@@ -134,7 +134,7 @@ def check(settings: Settings) -> Settings:
         raise SettingsError(f"public_cidr: {error}; write an IPv4 network such as 172.24.4.0/24.") from None
     if not 8 <= public.prefixlen <= 28:
         raise SettingsError(f"public_cidr: {public} must have a prefix length between 8 and 28.")
-    if settings.database is not None and not re.match(r"(postgresql|postgresql\+psycopg|sqlite)://", settings.database):
+    if settings.database is not None and "://" not in settings.database:
         raise SettingsError("database: write a URL such as postgresql://user@host/tiffin.")
     return settings
 
