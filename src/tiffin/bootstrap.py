@@ -1,4 +1,4 @@
-"""What the first start leaves in a cloud: an admin, a demo project, a public network, flavors, a guest image.
+"""What the first start leaves in a cloud: an admin, a demo project, a public network, flavors, a guest image, definitions.
 
 Every part may be repeated, so that a kill anywhere is mended by the next start; when all is there, a fact in the database
 says so, and what users removed later stays removed.
@@ -85,6 +85,19 @@ def _moved(cloud: Cloud, settings: Settings) -> bool:
     with cloud.database.read() as session:
         known = session.get(Fact, "url")
     return known is None or known.value != _url(settings)
+
+
+def definitions(composition: Composition, tell: Tell) -> None:
+    """The metadata definitions, also for a cloud that had its first start before there were any."""
+    from tiffin.services.image import metadef_catalogue
+
+    cloud = composition.cloud
+    with cloud.database.read() as session:
+        if metadef_catalogue.loaded(session):
+            return
+    tell("loading metadata definitions")
+    with cloud.database.write() as session:
+        metadef_catalogue.load(session, cloud.world)
 
 
 def first_start(composition: Composition, app: Callable[..., Any], tell: Tell) -> None:

@@ -7,23 +7,28 @@ import ipaddress
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tiffin.core.cloud import Cloud, ServiceRef
 from tiffin.core.database import Database
-from tiffin.core.driver import Refused
 from tiffin.core.engine import Engine
 from tiffin.core.migrate import migrate
 from tiffin.core.quota import UnifiedLimits
-from tiffin.core.settings import Settings, SettingsError
+from tiffin.core.settings import Settings, SettingsError, parts
 from tiffin.core.state_folder import StateFolder
 from tiffin.core.world import World
+from tiffin.host.joined import JoinedHosts
 from tiffin.services.compute.drivers.base import Hosts, Hypervisor
 from tiffin.services.identity.public import Identity, IdentitySettings, KeptLimits, Keys
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.network.drivers.base import HostNetwork, MetadataListener, NetworkBackend
+
+if TYPE_CHECKING:
+    from tiffin.core.certificates import Identity as Certified
+    from tiffin.host.agent import AgentHost, Controller, Membership
+    from tiffin.services.network.drivers.ovn_tunnels import Tunnels
 
 SERVICES = (
     ServiceRef("identity", "/identity", "tiffin.services.identity.service"),
@@ -45,28 +50,6 @@ class Composition:
     engine: Engine
     settings: Settings
     daemons: Any = None  # OVN's, on a real cloud
-
-
-class LocalHosts:
-    """The hosts of a cloud that are reached in this process."""
-
-    def __init__(self, hosts: dict[str, tuple[Hypervisor, HostNetwork]]) -> None:
-        self._hosts = hosts
-
-    def hypervisor(self, host: str) -> Hypervisor:
-        return self._host(host)[0]
-
-    def network(self, host: str) -> HostNetwork:
-        return self._host(host)[1]
-
-    def _host(self, name: str) -> tuple[Hypervisor, HostNetwork]:
-        try:
-            return self._hosts[name]
-        except KeyError:
-            raise Refused(f"There is no host {name} here (any more).") from None
-
-    def names(self) -> list[str]:
-        return sorted(self._hosts)
 
 
 def compose(settings: Settings, tell: Tell = lambda step: None, world: World | None = None) -> Composition:
@@ -137,6 +120,12 @@ def listen(composition: Composition) -> None:
     from tiffin.services.network.public import watch
 
     watch(composition.cloud)
+    if composition.settings.hosts_listen is not None:
+        from tiffin.host.door import Door, Keys
+
+        keys = Keys(composition.settings.home / "keys")
+        keys.ensure(composition.cloud.world.clock())
+        Door(composition.cloud, keys).open(parts(composition.settings.hosts_listen))
 
 
 def node() -> str:
@@ -167,23 +156,85 @@ def _simulated(cloud: Cloud, settings: Settings) -> None:
         for name in names
     }
     cloud.add(NetworkBackend, network)
-    cloud.add(Hosts, LocalHosts(hosts))
+    cloud.add(Hosts, JoinedHosts(cloud, settings.home / "keys", hosts, cloud.world.clock))
 
 
 def _real(cloud: Cloud, settings: Settings) -> Any:
     """QEMU and OVN on this machine."""
     from tiffin.services.compute.drivers.qemu import Qemu
+    from tiffin.services.compute.drivers.qemu import Settings as QemuSettings
     from tiffin.services.network.drivers.ovn import Ovn
     from tiffin.services.network.drivers.ovn_daemons import Daemons
     from tiffin.services.network.drivers.ovs_host import OvsHost
 
     home = StateFolder(settings.home)
-    daemons = Daemons(home.ovn, settings.tag, host=node(), gateway=(gateway(settings),), external=settings.external)
+    tunnels = _tunnels(settings, cloud.world.clock())
+    daemons = Daemons(
+        home.ovn, settings.tag, host=node(), gateway=(gateway(settings),), external=settings.external, tunnels=tunnels
+    )
     network = OvsHost(daemons.names, metadata_listener(cloud))
-    qemu = Qemu(home.host, image_source(cloud), network.launch_prefix, cloud.world.clock, node())
+    options = QemuSettings(full_checksums=tunnels is not None)
+    qemu = Qemu(home.host, image_source(cloud), network.launch_prefix, cloud.world.clock, node(), options)
     cloud.add_lazy(NetworkBackend, lambda: Ovn(daemons.names.nb, daemons.names.sb))
-    cloud.add(Hosts, LocalHosts({node(): (qemu, network)}))
+    cloud.add(Hosts, JoinedHosts(cloud, settings.home / "keys", {node(): (qemu, network)}, cloud.world.clock))
     return daemons
+
+
+def _tunnels(settings: Settings, now: float) -> Tunnels | None:
+    """Those to the other machines of the cloud. Raises `SettingsError`."""
+    if settings.underlay is None:
+        return None
+    from tiffin.host.door import Keys
+    from tiffin.host.tunnels import of_controller
+
+    Keys(settings.home / "keys").ensure(now)
+    return of_controller(settings)
+
+
+def compose_agent(folder: StateFolder) -> AgentHost:
+    """The agent of a host that has joined a cloud, and the drivers that it serves."""
+    from tiffin.core.certificates import Identity as Certified
+    from tiffin.host.agent import Agent, AgentHost, Controller, Membership
+
+    membership = msgspec.json.decode(folder.agent_file.read_bytes(), type=Membership)
+    identity = Certified(folder.keys / "host")
+    controller = Controller(membership, identity)
+    make = _simulated_host if membership.simulated else _real_host
+    hypervisor, network = make(folder, membership, identity, controller)
+    agent = Agent(membership, identity, hypervisor, network)
+    return AgentHost(membership, identity, controller, agent, (hypervisor, network))
+
+
+def _real_host(
+    folder: StateFolder, membership: Membership, identity: Certified, controller: Controller
+) -> tuple[Hypervisor, HostNetwork]:
+    """QEMU on this machine, and a chassis of the cloud's OVN."""
+    from tiffin.host import tunnels
+    from tiffin.services.compute.drivers.qemu import Qemu
+    from tiffin.services.compute.drivers.qemu import Settings as QemuSettings
+    from tiffin.services.network.drivers.ovn_daemons import Daemons
+    from tiffin.services.network.drivers.ovs_host import OvsHost
+
+    to_others = tunnels.of_member(membership, identity)
+    daemons = Daemons(folder.ovn, tunnels.tag(folder), host=membership.name, tunnels=to_others)
+    daemons.start()
+    network = OvsHost(daemons.names, controller.metadata)
+    options = QemuSettings(full_checksums=True)
+    return Qemu(folder.host, controller.image, network.launch_prefix, World().clock, membership.name, options), network
+
+
+def _simulated_host(
+    folder: StateFolder, membership: Membership, identity: Certified, controller: Controller
+) -> tuple[Hypervisor, HostNetwork]:
+    from tiffin.simulator.hypervisor import FACTS, SimulatedHypervisor
+    from tiffin.simulator.network import SimulatedHostNetwork, SimulatedNetwork
+    from tiffin.simulator.world import SimulatedWorld
+
+    facts = msgspec.structs.replace(FACTS, hostname=membership.name)
+    return (
+        SimulatedHypervisor(controller.image, World().clock, SimulatedWorld(), facts),
+        SimulatedHostNetwork(SimulatedNetwork(), membership.name),
+    )
 
 
 def gateway(settings: Settings) -> str:

@@ -76,6 +76,7 @@ class Running:
         try:
             composition = self.composition
             bootstrap.identity(composition, self.progress.tell)
+            bootstrap.definitions(composition, self.progress.tell)
             if composition.daemons is not None:
                 self.progress.tell("starting the network")
                 composition.daemons.start()

@@ -4,17 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from drivers.hypervisor_labs import Lab, RealLab, SimulatedLab
+from drivers.hypervisor_labs import Lab, RealLab, RemoteLab, SimulatedLab
+
+LABS: dict[str, type[Lab]] = {"simulated": SimulatedLab, "remote": RemoteLab, "real": RealLab}
 
 
-@pytest.fixture(params=["simulated", pytest.param("real", marks=pytest.mark.real)])
+@pytest.fixture(params=["simulated", "remote", pytest.param("real", marks=pytest.mark.real)])
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """A hypervisor host of each kind."""
-    if request.param == "simulated":
-        yield SimulatedLab()
-        return
-    real = RealLab()
+    made = LABS[request.param]()
     try:
-        yield real
+        yield made
     finally:
-        real.close()
+        made.close()

@@ -13,10 +13,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
 from drivers import boot_sector
+from drivers.wire import Wire
 from tiffin.core.driver import Impossible, Turn
 from tiffin.services.compute.drivers import qemu_process
 from tiffin.services.compute.drivers.base import BaseImage, Guest, GuestState, Hypervisor, Snapshot
@@ -61,6 +63,9 @@ class Lab(ABC):
     @abstractmethod
     def leftovers(self) -> list[str]:
         """What there is of any guest."""
+
+    def close(self) -> None:  # noqa: B027  (most leave nothing)
+        """Leave nothing behind."""
 
     def source(self, image_id: str) -> Iterator[bytes]:
         if image_id not in self.store:
@@ -163,6 +168,29 @@ class SimulatedLab(Lab):
 
     def leftovers(self) -> list[str]:
         return list(self.world.guests)
+
+
+class RemoteLab(SimulatedLab):
+    """The simulated host behind an agent: every call goes through HTTPS."""
+
+    def __init__(self) -> None:
+        self._root = Path(tempfile.mkdtemp(prefix="tiffin-lab-"))
+        self._wire: Wire | None = None
+        super().__init__()
+
+    def adopt(self) -> None:
+        self.close_wire()
+        super().adopt()
+        self._wire = Wire(self._root / str(time.monotonic_ns()), "hypervisor", Hypervisor, self.hypervisor)
+        self.hypervisor = cast(Hypervisor, self._wire.remote)
+
+    def close_wire(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+
+    def close(self) -> None:
+        self.close_wire()
+        shutil.rmtree(self._root)
 
 
 class RealLab(Lab):

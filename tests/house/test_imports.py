@@ -14,6 +14,7 @@ NAMES_DRIVERS = {"tiffin.main"}
 
 ENDED_BY_THE_CLI = (
     "tiffin.services.network.drivers.ovn_daemons",
+    "tiffin.services.network.drivers.ovn_tunnels",
     "tiffin.services.compute.drivers.qemu_process",
     "tiffin.services.compute.drivers.qmp",
 )
@@ -26,6 +27,13 @@ MENDED_BY_THE_CLI = ("tiffin.bootstrap",)
 
 MOVED_BY_THE_CLI = ("tiffin.main",)
 """`migrate-database` moves the rows of every service while no server writes."""
+
+
+HOSTS_BY_THE_CLI = ("tiffin.host",)
+"""A machine joins a cloud before anything of ours runs on it."""
+TUNNELS = "tiffin.services.network.drivers.ovn_tunnels"
+SPOKEN_WITH_AGENTS = ("tables", "agents", "joining", "drivers.base")
+"""What of compute the floor of hosts is about."""
 
 
 def module(path: Path) -> str:
@@ -49,8 +57,14 @@ def allowed(own: str, wanted: str) -> bool:
     if own.startswith("tiffin.simulator"):
         return wanted.startswith(("tiffin.core", "tiffin.simulator")) or _is_shared_by_drivers(wanted)
     if own.startswith("tiffin.cli"):
-        ours = (*ENDED_BY_THE_CLI, *ROTATED_BY_THE_CLI, *MENDED_BY_THE_CLI, *MOVED_BY_THE_CLI)
+        ours = (
+            *ENDED_BY_THE_CLI, *ROTATED_BY_THE_CLI, *MENDED_BY_THE_CLI, *MOVED_BY_THE_CLI, *HOSTS_BY_THE_CLI,
+        )  # fmt: skip
         return wanted.startswith(("tiffin.core", "tiffin.cli", *ours))
+    if own.startswith("tiffin.host"):
+        compute = tuple(f"tiffin.services.compute.{room}" for room in SPOKEN_WITH_AGENTS)
+        shared = ("tiffin.core", "tiffin.host", "tiffin.services.network.drivers.base", TUNNELS, *compute)
+        return wanted.startswith(shared) or wanted == "tiffin.services.compute" or own == "tiffin.host.admin"
     return True
 
 

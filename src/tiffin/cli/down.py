@@ -45,5 +45,10 @@ def stop(cloud: Cloud, keep_guests: bool) -> None:
     if cloud.folder.ovn.exists():
         from tiffin.services.network.drivers.ovn_daemons import Daemons
 
+        tunnels = None
+        if cloud.settings.underlay is not None:
+            from tiffin.host.tunnels import of_controller
+
+            tunnels = of_controller(cloud.settings)
         with step("Stopping the network"):
-            Daemons(cloud.folder.ovn, cloud.settings.tag, external=cloud.settings.external).stop()
+            Daemons(cloud.folder.ovn, cloud.settings.tag, external=cloud.settings.external, tunnels=tunnels).stop()

@@ -28,6 +28,7 @@ COMMANDS = {
     "credential-keys": "rotate: encrypt stored secrets by a new key",
     "token-keys": "show or rotate the keys of tokens",
     "bootstrap": "let the administrator in again who is locked out",
+    "host": "machines that run guests: token, list, remove; join, start, stop, leave",
     "test": "run the tests",
     "bench": "measure",
 }

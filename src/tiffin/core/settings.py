@@ -46,6 +46,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int,
         Meta(ge=1, le=1000, description="How many simulated hosts there are. Set by people who test scheduling."),
     ] = 1
+    hosts_listen: Annotated[
+        str | None,
+        Meta(
+            description="HOST:PORT where machines that run guests for this cloud are answered, by TLS with certificates "
+            "of their own. Set by operators with more than one box, to an address that only those can reach."
+        ),
+    ] = None
+    underlay: Annotated[
+        str | None,
+        Meta(
+            description="INTERFACE=ADDRESS/PREFIX, such as eth1=10.99.0.1/24: the interface, which the cloud takes for its "
+            "own, that leads to the other machines, and this one's address there. Guests of different machines meet "
+            "through it. Set with hosts_listen; OVN then answers those machines at its address, port 6642."
+        ),
+    ] = None
     database: Annotated[
         str | None,
         Meta(
@@ -99,8 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def address(self) -> tuple[str, int]:
         """Host (without brackets) and port of `listen`."""
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
+        return parts(self.listen)
 
     @property
     def url(self) -> str:
@@ -117,13 +131,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return "tf-" + hashlib.blake2s(os.fsencode(self.home), digest_size=4).hexdigest()
 
 
+def parts(address: str) -> tuple[str, int]:
+    """Host (without brackets) and port of HOST:PORT. Raises ValueError."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 def check(settings: Settings) -> Settings:
     """The same settings. Raises `SettingsError` for what the types alone cannot say."""
     import ipaddress
     import re
 
-    if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):[0-9]{1,5}", settings.listen):
-        raise SettingsError(f"listen: {settings.listen!r} is not HOST:PORT, as in 127.0.0.1:8000 or [::1]:8000.")
+    for name, value in (("listen", settings.listen), ("hosts_listen", settings.hosts_listen or settings.listen)):
+        if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):[0-9]{1,5}", value):
+            raise SettingsError(f"{name}: {value!r} is not HOST:PORT, as in 127.0.0.1:8000 or [::1]:8000.")
     if not re.fullmatch(r"isolated|host(\+masquerade)?|interface:[A-Za-z0-9_.@-]{1,15}", settings.external):
         raise SettingsError(f"external: {settings.external!r} is not isolated, host, host+masquerade, interface:NAME.")
     if not 0 < settings.address[1] < 65536:

@@ -56,6 +56,15 @@ class StateFolder(msgspec.Struct, frozen=True):
         return self.run / "server.pid"
 
     @property
+    def agent_file(self) -> Path:
+        """What a host knows of the cloud that it has joined."""
+        return self.root / "agent.json"
+
+    @property
+    def agent_pid(self) -> Path:
+        return self.run / "agent.pid"
+
+    @property
     def log(self) -> Path:
         return self.root / "log" / "tiffin.log"
 

@@ -139,3 +139,23 @@ def cloud(tmp_path: Path) -> Iterator[IdentityCloud]:
     made = IdentityCloud(tmp_path / "keys")
     yield made
     made.close()
+
+
+class People(msgspec.Struct):
+    """Ann lends what she has on her project to Bob; Cleo is a third, Dan a fourth."""
+
+    ann: str
+    bob: str
+    cleo: str
+    dan: str
+    project: str
+    token: str  # of ann
+
+
+@pytest.fixture
+def people(cloud: IdentityCloud) -> People:
+    ann, project, token = cloud.member("ann", "p", "manager")
+    bob, _, _ = cloud.member("bob", "q")
+    cleo, _, _ = cloud.member("cleo", "r")
+    dan, _, _ = cloud.member("dan", "s")
+    return People(ann, bob, cleo, dan, project, token)

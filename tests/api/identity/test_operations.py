@@ -61,3 +61,11 @@ def test_refused_as_keystone_refuses(cloud: IdentityCloud, name: str) -> None:
     method, path = name.split()
     reply = cloud.ask(method, f"/identity{path}", token=cloud.admin)
     assert reply.status == 405, reply.body
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v3/nothing", 404), ("PUT", "/v3/users", 405)])
+def test_who_has_no_token_is_told_what_is_not_there(
+    cloud: IdentityCloud, method: str, path: str, status: int
+) -> None:
+    assert cloud.ask(method, f"/identity{path}", token=None).status == status
+    assert cloud.ask("GET", "/identity/v3/users", token=None).status == 401

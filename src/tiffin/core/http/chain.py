@@ -70,7 +70,7 @@ def authenticate(x: Exchange) -> None:
     method = x.options.get(x.request.method) or (x.options.get("GET") if x.request.method == "HEAD" else None)
     operation = method[0] if method else None
     token = x.request.get_header("X-Auth-Token")
-    if operation and not operation.auth and not token:
+    if not token and (x.service.dialect.routes_are_public if operation is None else not operation.auth):
         return
     if not token or len(token) > 8192:
         raise Unauthorized("The request you have made requires authentication.")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 class Dialect:
     head_follows_get = False  # whether every GET also answers HEAD
+    routes_are_public = False  # whether who has no token is told that there is nothing at a path
     request_id_header = "x-openstack-request-id"
 
     def negotiate(self, request: falcon.Request) -> Version:

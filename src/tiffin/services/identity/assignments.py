@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from tiffin.core.sql import listed
-from tiffin.services.identity import hierarchy
+from tiffin.services.identity import authorization, hierarchy
 from tiffin.services.identity.authorization import DOMAIN, PROJECT, SYSTEM, ancestors, implications, of_user
 from tiffin.services.identity.rules import closure
 from tiffin.services.identity.tables import Assignment, Membership, Project, Role
@@ -227,7 +227,7 @@ def _below(session: Session, tops: Iterable[str], wanted: Wanted) -> dict[str, l
     """The projects that inherit from each of `tops`, as far as they are wanted."""
     if wanted.scope == PROJECT and not wanted.subtree:
         return {id: [str(wanted.scope_id)] for id in tops}
-    within = hierarchy.below(listed(tops))
+    within = authorization.below(listed(tops))
     children: dict[str, list[str]] = {}
     for id, parent in session.execute(select(within.c.id, within.c.parent_id)):
         children.setdefault(parent, []).append(id)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, or_, select, update
+from sqlalchemy import CTE, ColumnElement, CompoundSelect, Select, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from tiffin.services.identity.rules import closure
@@ -54,6 +54,13 @@ def ancestors(session: Session, project: Project) -> list[str]:
             break
         parent = session.execute(select(Project.parent_id).where(Project.id == parent)).scalar()
     return above
+
+
+def below(tops: Any) -> CTE:
+    """(id, parent_id) of every project below those whose ids are `tops`: a list, or a statement of one column."""
+    columns = select(Project.id, Project.parent_id)
+    first = columns.where(Project.parent_id.in_(tops)).cte(recursive=True)  # without a name: a statement may hold two
+    return first.union(columns.join(first, Project.parent_id == first.c.id))
 
 
 def of_user(user_id: str) -> ColumnElement[bool]:
@@ -122,9 +129,7 @@ def project_ids_of(user_id: str) -> CompoundSelect[Any]:
     held = mine.subquery()
     direct = select(held.c.id).where(held.c.scope == PROJECT, held.c.inherited.is_(False))
     tops = select(held.c.id).where(held.c.inherited.is_(True))
-    first = select(Project.id).where(Project.parent_id.in_(tops)).cte("below", recursive=True)
-    below = first.union(select(Project.id).join(first, Project.parent_id == first.c.id))
-    return direct.union(select(below.c.id))
+    return direct.union(select(below(tops).c.id))
 
 
 def projects_of(user_id: str) -> Select[Any]:

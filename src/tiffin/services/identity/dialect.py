@@ -12,6 +12,7 @@ from tiffin.core.schema import Version
 
 class IdentityDialect(Dialect):
     head_follows_get = True
+    routes_are_public = True
 
     def version_headers(self, version: Version) -> dict[str, str]:
         return {"Vary": "X-Auth-Token"}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import CTE, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tiffin.core.errors import BadRequest, Forbidden, Unauthorized
-from tiffin.services.identity.authorization import ancestors
+from tiffin.services.identity.authorization import ancestors, below
 from tiffin.services.identity.schemas import DomainRef, ProjectRef, ScopeRef
 from tiffin.services.identity.settings import HierarchySettings
 from tiffin.services.identity.tables import Project
@@ -20,13 +18,6 @@ RESERVED = ":/?#[]@!$&'()*+,;="
 def above(session: Session, row: Project) -> list[Project]:
     """The projects above one, nearest first; the last one is its domain."""
     return [session.get_one(Project, id) for id in ancestors(session, row)]
-
-
-def below(tops: Any) -> CTE:
-    """(id, parent_id) of every project below those whose ids are `tops`: a list, or a statement of one column."""
-    columns = select(Project.id, Project.parent_id)
-    first = columns.where(Project.parent_id.in_(tops)).cte("subtree", recursive=True)
-    return first.union(columns.join(first, Project.parent_id == first.c.id))
 
 
 def subtree(session: Session, top: str) -> list[tuple[str, str]]:

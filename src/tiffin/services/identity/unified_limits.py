@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import CTE, Row, Select, and_, case, func, literal, or_, select
+from sqlalchemy import CTE, CompoundSelect, Row, Select, and_, case, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from tiffin.core.quota import Bound, Unified
 from tiffin.core.settings import SettingsError
+from tiffin.services.identity.authorization import below
 from tiffin.services.identity.tables import CatalogService, Limit, Project, RegisteredLimit
 
 FLAT, STRICT = "flat", "strict_two_level"
@@ -26,11 +27,9 @@ def most_levels(model: str, otherwise: int) -> int:
     return min(STRICT_LEVELS, otherwise) if model == STRICT else otherwise
 
 
-def below(project_id: str) -> Select[Any]:
+def _with_all_below(project_id: str) -> CompoundSelect[Any]:
     """The ids of a project, or a domain, and of all projects below it."""
-    tree = select(literal(project_id).label("id")).cte("tree", recursive=True)
-    tree = tree.union(select(Project.id).join(tree, Project.parent_id == tree.c.id))
-    return select(tree.c.id)
+    return select(literal(project_id).label("id")).union(select(below([project_id]).c.id))
 
 
 def _path(project_id: str) -> CTE:
@@ -86,7 +85,7 @@ class KeptLimits:
 
     def _unified(self, rows: list[Row[Any]]) -> Unified:
         def owners(row: Row[Any]) -> Any:
-            return below(row.owner_id) if self.model == STRICT else row.owner_id
+            return _with_all_below(row.owner_id) if self.model == STRICT else row.owner_id
 
         bounds = tuple(Bound(row.most, owners(row)) for row in rows)
         return Unified(rows[0].default_limit, bounds)
@@ -120,5 +119,5 @@ def breaks_tree(session: Session, row: Limit) -> bool:
         own = session.scalar(limits.where(Limit.owner_id == owner.parent_id))
         if above(row.resource_limit, registered.default_limit if own is None else own):
             return True
-    further = session.scalars(limits.where(Limit.owner_id.in_(below(owner.id)), Limit.id != row.id))
+    further = session.scalars(limits.where(Limit.owner_id.in_(select(below([owner.id]).c.id))))
     return any(above(limit, row.resource_limit) for limit in further)

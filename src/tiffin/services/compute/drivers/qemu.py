@@ -67,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True):
     most_image_gb: int = 2048  # the largest virtual size of an image
     cpu_allocation_ratio: float = 4.0
     probe_kernel: Path | None = None  # a Linux to try KVM with; else this machine's own
+    full_checksums: bool = False  # Open vSwitch 3.1 drops what leaves through a tunnel with a checksum left to hardware
     unplug_patience: float = 5.0  # seconds that one call waits for a guest to let go of a device
 
 
@@ -173,7 +174,7 @@ class Qemu:
         with self._fences.hold(guest_check.guest_id(guest_id), turn):
             if (process := self._find(guest_id)) is not None:
                 with qmp.connect(self._guests / guest_id, process.pid) as monitor:
-                    qemu_nics.ensure(monitor, nic, {})
+                    qemu_nics.ensure(monitor, nic, self._settings.full_checksums)
 
     def forget_nic(self, turn: Turn, guest_id: str, port_id: str) -> None:
         guest_check.plain_id(port_id)
@@ -242,7 +243,8 @@ class Qemu:
         folder, user = self._guests / guest.id, user_for(guest.id)
         drives, boot = qemu_disks.drives(folder, guest, self._cache), qemu_disks.boot(guest, self._cache)
         found = qemu_host.installed(self._settings.binary, self._root / "qemu.json")
-        machine = Machine(found.binary, found.machine, self._accelerator().accelerator, self._settings.version)
+        machine = Machine(found.binary, found.machine, self._accelerator().accelerator, self._settings.version,
+                          self._settings.full_checksums)
         words = command(guest, machine, drives, boot)
         shutil.rmtree(folder / "run", ignore_errors=True)
         (folder / "run").mkdir()

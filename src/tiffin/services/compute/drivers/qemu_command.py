@@ -40,6 +40,7 @@ class Machine(msgspec.Struct, frozen=True):
     type: str  # pc-q35-7.2
     accelerator: Literal["kvm", "tcg"]
     version: str  # of Tiffin, which SMBIOS tells
+    full_checksums: bool = False  # whether guests finish every checksum that they send
 
 
 class Boot(msgspec.Struct, frozen=True):
@@ -59,7 +60,7 @@ def command(guest: Guest, machine: Machine, drives: tuple[Drive, ...], boot: Boo
         words += ["-device", f"pcie-root-port,id=rp{number},bus=pcie.0,chassis={number + 1},port={number + 1}"]
     words += _disks(guest, drives)
     for number, nic in enumerate(guest.nics):
-        netdev, device = nic_arguments(nic, guest.properties, f"rp{number}")
+        netdev, device = nic_arguments(nic, guest.properties, f"rp{number}", machine.full_checksums)
         words += ["-netdev", _comma_list(netdev), "-device", _comma_list(device)]
     words += _consoles() + _other_devices(guest.properties)
     if boot:
@@ -67,7 +68,9 @@ def command(guest: Guest, machine: Machine, drives: tuple[Drive, ...], boot: Boo
     return (*words, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
 
 
-def nic_arguments(nic: Nic, properties: Mapping[str, str], bus: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def nic_arguments(
+    nic: Nic, properties: Mapping[str, str], bus: str, full_checksums: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The network backend and the device of a NIC, as the arguments of `netdev_add` and `device_add`."""
     model = hardware.vif_model(properties)
     netdev = {"type": "tap", "id": f"net-{nic.port_id}", "ifname": nic.tap, "script": "no", "downscript": "no",
@@ -76,6 +79,8 @@ def nic_arguments(nic: Nic, properties: Mapping[str, str], bus: str) -> tuple[di
                               "mac": nic.mac, "bus": bus, "romfile": ""}
     if model == "virtio-net-pci":
         device["host_mtu"] = nic.mtu
+        if full_checksums:
+            device["csum"] = False
     return netdev, device
 
 

@@ -1,8 +1,6 @@
 """NICs of a running guest: plugged into a free PCIe root port, unplugged with the guest's consent."""
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from tiffin.core.driver import Impossible, Refused
 from tiffin.services.compute.drivers import qmp
 from tiffin.services.compute.drivers.base import Nic
@@ -11,7 +9,7 @@ from tiffin.services.compute.drivers.qemu_command import nic_arguments
 _PERIPHERAL = "/machine/peripheral"  # where QEMU keeps the devices that have an id
 
 
-def ensure(monitor: qmp.Monitor, nic: Nic, properties: Mapping[str, str]) -> None:
+def ensure(monitor: qmp.Monitor, nic: Nic, full_checksums: bool) -> None:
     """Have the NIC. Raises `Impossible` when no port is free."""
     ports = _root_ports(monitor)
     if _device(nic.port_id) in ports.values():
@@ -19,7 +17,7 @@ def ensure(monitor: qmp.Monitor, nic: Nic, properties: Mapping[str, str]) -> Non
     free = next((port for port, device in ports.items() if device is None), None)
     if free is None:
         raise Impossible("the guest has no room for another network interface")
-    netdev, device = nic_arguments(nic, properties, free)
+    netdev, device = nic_arguments(nic, {}, free, full_checksums)
     _forget_backend(monitor, nic.port_id)
     monitor.do("netdev_add", netdev)
     monitor.do("device_add", device)

@@ -14,7 +14,7 @@ from tiffin.core.errors import BadRequest, Conflict, Forbidden
 from tiffin.core.policy import Target
 from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Keeping
-from tiffin.services.identity import hierarchy, targets
+from tiffin.services.identity import authorization, hierarchy, targets
 from tiffin.services.identity.authentication import Identity
 from tiffin.services.identity.authorization import ancestors, project_ids_of, touch
 from tiffin.services.identity.bodies import given
@@ -202,7 +202,7 @@ def _parents_list(call: Call, row: Project) -> list[dict[str, Any]]:
 
 def _subtree_list(call: Call, row: Project) -> list[dict[str, Any]]:
     places = {id: n for n, (id, _) in enumerate(hierarchy.subtree(call.db, row.id))}
-    return _as_list(call, select(hierarchy.below([row.id]).c.id), places)
+    return _as_list(call, select(authorization.below([row.id]).c.id), places)
 
 
 def _as_list(call: Call, ids: Any, places: dict[str, int]) -> list[dict[str, Any]]:
@@ -300,7 +300,7 @@ def _enable(call: Call, row: Project, enabled: bool) -> None:
     if enabled and not row.enabled and not all(p.enabled for p in hierarchy.above(call.db, row)):
         raise Forbidden(f"Cannot enable project {row.id} since it has disabled parents.")
     if row.enabled and not enabled and not row.is_domain:
-        below = hierarchy.below([row.id])
+        below = authorization.below([row.id])
         if call.db.scalar(select(Project.id).join(below, Project.id == below.c.id).where(Project.enabled).limit(1)):
             raise Forbidden(f"Cannot disable project {row.id} since its subtree contains enabled projects.")
     enable(row, enabled)

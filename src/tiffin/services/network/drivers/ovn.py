@@ -122,7 +122,8 @@ def _is_guests(row: Any) -> bool:
 
 
 def _chassis_names(rows: Rows) -> list[str]:
-    return sorted(row.name for row in rows.all("Chassis"))
+    """Those that carry gateways."""
+    return sorted(r.name for r in rows.all("Chassis") if "enable-chassis-as-gw" in r.other_config.get("ovn-cms-options", ""))
 
 
 def _ask(rows: Rows) -> int:

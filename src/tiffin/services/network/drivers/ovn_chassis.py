@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from tiffin.services.network.drivers.ovn_names import EXTERNAL_BRIDGE, INTEGRATION_BRIDGE, PHYSICAL_NETWORK, Names
+from tiffin.services.network.drivers.ovn_names import (
+    EXTERNAL_BRIDGE,
+    INTEGRATION_BRIDGE,
+    PHYSICAL_NETWORK,
+    UNDERLAY_BRIDGE,
+    Names,
+)
 from tiffin.services.network.drivers.ovsdb_rpc import OvsdbFailed, mapping, transact, wait_for
 
 DATABASE = "Open_vSwitch"
 _PATIENCE = 10_000  # milliseconds
+_WAY_OUT = {
+    "ovn-bridge-mappings": f"{PHYSICAL_NETWORK}:{EXTERNAL_BRIDGE}",
+    "ovn-cms-options": "enable-chassis-as-gw",
+}
+"""Of a chassis that carries gateways."""
 
 
-def configure(names: Names, *, keep_flows: bool) -> None:
+@dataclass(frozen=True)
+class Place:
+    """Where a chassis stands among others."""
+
+    tunnel_address: str = "127.0.0.1"  # one chassis needs no tunnel, but ovn-controller wants an address to register
+    southbound: str | None = None  # HOST:PORT of OVN's southbound database, where that is on another machine
+
+    @property
+    def tunnels(self) -> bool:
+        return self.tunnel_address != "127.0.0.1"
+
+
+def configure(names: Names, *, keep_flows: bool, place: Place) -> None:
     """Say who this chassis is and which bridges it has, before the switch starts: it reads some of it only then.
 
     `keep_flows` when a new ovn-controller meets a switch that is at work: the old flows then stay for the seconds that
@@ -19,13 +43,11 @@ def configure(names: Names, *, keep_flows: bool) -> None:
     settings = {
         "system-id": names.host,
         "hostname": names.host,
-        "ovn-remote": f"unix:{names.sb}",
-        # One chassis needs no tunnel, but ovn-controller wants an address to register.
+        "ovn-remote": f"ssl:{place.southbound}" if place.southbound else f"unix:{names.sb}",
         "ovn-encap-type": "geneve",
-        "ovn-encap-ip": "127.0.0.1",
+        "ovn-encap-ip": place.tunnel_address,
         "ovn-bridge-datapath-type": "netdev",
-        "ovn-bridge-mappings": f"{PHYSICAL_NETWORK}:{EXTERNAL_BRIDGE}",
-        "ovn-cms-options": "enable-chassis-as-gw",
+        **({} if place.southbound else _WAY_OUT),
         "ovn-ofctrl-wait-before-clear": "3000" if keep_flows else "0",
     }
     # Without it the user space datapath loses every TCP segment whose checksum the sender left to the hardware.
@@ -43,20 +65,20 @@ def configure(names: Names, *, keep_flows: bool) -> None:
         transact(names.switch_db, DATABASE, *operations)
         operations = []
     present = {bridge["name"] for bridge in found[1]["rows"]}
-    for bridge, columns in _bridges().items():
+    for bridge, columns in _bridges(place.tunnels).items():
         if bridge not in present:
             operations += _add_bridge(bridge, columns)
     if operations:
         transact(names.switch_db, DATABASE, *operations)
 
 
-def wait_for_bridges(names: Names) -> None:
+def wait_for_bridges(names: Names, place: Place) -> None:
     """Return when the switch has made the bridges."""
     _wait(
         names,
         [
             wait_for("Interface", [["name", "==", bridge]], "ofport", [{"ofport": ["set", []]}], _PATIENCE)
-            for bridge in _bridges()
+            for bridge in _bridges(place.tunnels)
         ],
         "the switch does not make its bridges",
     )
@@ -82,19 +104,21 @@ def _wait(names: Names, operations: list[dict[str, Any]], message: str) -> None:
         raise OvsdbFailed(f"{message}, see {names.chassis}: {failure}") from failure
 
 
-def _bridges() -> dict[str, dict[str, Any]]:
-    """The integration bridge forwards nothing until OVN says so; the external one is an ordinary switch."""
+def _bridges(tunnels: bool) -> dict[str, dict[str, Any]]:
+    """The integration bridge forwards nothing until OVN says so; the others are ordinary switches."""
+    plain = {
+        "datapath_type": "netdev",
+        "fail_mode": "standalone",
+        "other_config": mapping({"disable-in-band": "true"}),
+    }
     return {
         INTEGRATION_BRIDGE: {
             "datapath_type": "netdev",
             "fail_mode": "secure",
             "other_config": mapping({"disable-in-band": "true"}),
         },
-        EXTERNAL_BRIDGE: {
-            "datapath_type": "netdev",
-            "fail_mode": "standalone",
-            "other_config": mapping({"disable-in-band": "true"}),
-        },
+        EXTERNAL_BRIDGE: plain,
+        **({UNDERLAY_BRIDGE: plain} if tunnels else {}),
     }
 
 

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiffin.services.network.drivers import netns
-from tiffin.services.network.drivers.ovn_chassis import configure, wait_for_bridges, wait_for_chassis
+from tiffin.services.network.drivers.ovn_chassis import Place, configure, wait_for_bridges, wait_for_chassis
 from tiffin.services.network.drivers.ovn_external import External
 from tiffin.services.network.drivers.ovn_names import Names
+from tiffin.services.network.drivers.ovn_tunnels import Tunnels, connect, disconnect, listen
 
 _SCHEMAS = {
     "nb": "/usr/share/ovn/ovn-nb.ovsschema",
@@ -27,6 +28,7 @@ _SCHEMAS = {
     "conf": "/usr/share/openvswitch/vswitch.ovsschema",
 }
 _QUIET = ("-vconsole:off", "--detach", "--no-chdir")
+_PATIENCE = 15.0  # seconds for a database on another machine to be reached
 _LOG_LIMIT = 8 << 20  # bytes; a longer log is put aside at the next start
 
 
@@ -81,7 +83,8 @@ class Daemons:
 
     `gateway` are the addresses (with prefix length) that the outside namespace has on the public network: those of the
     public subnets' gateways, or, where a real router has these (`external="interface:NAME"`), free ones. `external`
-    is `isolated`, `host`, `host+masquerade` or `interface:NAME`, see `ovn_external`."""
+    is `isolated`, `host`, `host+masquerade` or `interface:NAME`, see `ovn_external`. `tunnels` where there are several
+    chassis; a member has no central part and no outside of its own."""
 
     def __init__(
         self,
@@ -91,10 +94,14 @@ class Daemons:
         host: str = "localhost",
         gateway: tuple[str, ...] = ("172.24.4.1/24",),
         external: str = "isolated",
+        tunnels: Tunnels | None = None,
     ) -> None:
         self.names = Names(root.resolve(), tag, host)
         self._external = External(self.names, gateway, external)
-        self._daemons = {daemon.role: daemon for daemon in _daemons(self.names)}
+        self._tunnels = tunnels
+        self._place = Place(str(tunnels.underlay.address.ip), tunnels.southbound) if tunnels else Place()
+        self._member = tunnels is not None and tunnels.member
+        self._daemons = {daemon.role: daemon for daemon in _daemons(self.names, tunnels)}
 
     def start(self) -> None:
         """Have everything running: adopts what runs, heals what died, and returns when the chassis is known to OVN.
@@ -104,23 +111,44 @@ class Daemons:
             folder.mkdir(0o700, parents=True, exist_ok=True)
         with ThreadPoolExecutor(8, thread_name_prefix="ovn start") as pool:
             spaces = pool.submit(self._namespaces)
-            databases = [pool.submit(self._database, which) for which in ("nb", "sb", "conf")]
-            northd = pool.submit(self._after, databases[:2], "northd")
-            _ = databases[2].result(), spaces.result()
+            conf = pool.submit(self._database, "conf")
+            central = [] if self._member else [pool.submit(self._database, which) for which in ("nb", "sb")]
+            northd = None if self._member else pool.submit(self._after, central, "northd")
+            _ = conf.result(), spaces.result()
             running = self.status()
-            configure(self.names, keep_flows=bool(running["vswitchd"]) and not running["ovn-controller"])
+            keep_flows = bool(running["vswitchd"]) and not running["ovn-controller"]
+            configure(self.names, keep_flows=keep_flows, place=self._place)
             switch = [pool.submit(self._after, [], role) for role in ("vswitchd", "ovn-controller")]
-            for step in (*databases, *switch):
+            for step in (*central, *switch):
                 step.result()
-            wait_for_bridges(self.names)
+            wait_for_bridges(self.names, self._place)
+            if self._tunnels is not None:
+                connect(self.names, self._tunnels.underlay)
+            if northd is None:
+                self._wait_for_southbound()
+                return
             self._external.connect()
             northd.result()
+            if self._tunnels is not None and self._tunnels.listen is not None:
+                listen(self.names, self._tunnels.listen)
             wait_for_chassis(self.names)
+
+    def _wait_for_southbound(self) -> None:
+        """Return when this chassis has reached the database on the other machine."""
+        chassis, deadline = self.names.chassis, time.monotonic() + _PATIENCE
+        ask = ["ovn-appctl", "-t", "ovn-controller", "connection-status"]
+        while _run(ask, os.environ | {"OVN_RUNDIR": str(chassis)}).strip() != "connected":
+            if time.monotonic() > deadline:
+                raise DaemonFailed(f"ovn-controller does not reach {self._place.southbound}, see {chassis}")
+            time.sleep(0.1)
 
     def stop(self) -> None:
         """End every process, and remove namespaces and interfaces, those of guests too. Repeatable."""
         _end([pid for pid, _ in self.processes()], [daemon.role for daemon in self._daemons.values()])
-        self._external.disconnect()
+        if not self._member:
+            self._external.disconnect()
+        if self._tunnels is not None:
+            disconnect(self.names, self._tunnels.underlay)
         for name in netns.names(self.names.prefix):
             netns.remove(name)
 
@@ -135,7 +163,7 @@ class Daemons:
         return found + [(pid, "vswitchd monitor") for pid in _switches(self.names.netns) if pid not in known]
 
     def _namespaces(self) -> None:
-        for name in (self.names.netns, self.names.outside):
+        for name in (self.names.netns,) if self._member else (self.names.netns, self.names.outside):
             netns.create(name)
 
     def _database(self, which: str) -> None:
@@ -163,24 +191,31 @@ class Daemons:
             _launch(daemon)
 
 
-def _daemons(names: Names) -> list[Daemon]:
+def _daemons(names: Names, tunnels: Tunnels | None) -> list[Daemon]:
     central, chassis, space = names.central, names.chassis, names.netns
     switch_db = f"unix:{names.switch_db}"
+    shown, member = tunnels.certified.flags() if tunnels else (), tunnels is not None and tunnels.member
+    chassis_daemons = [
+        _database_server("conf", chassis, names.switch_db),
+        # Open vSwitch before 3.1.3 aborts on some NAT collisions that any guest can make: --monitor restarts it.
+        Daemon(
+            "vswitchd", "ovs-vswitchd", ("--monitor", f"--unixctl={chassis}/vswitchd.ctl", switch_db), chassis, space
+        ),
+        # A member speaks to another machine: from the namespace of this process, where the way there is.
+        Daemon("ovn-controller", "ovn-controller", (*shown, switch_db), chassis, None if member else space),
+    ]
+    if member:
+        return chassis_daemons
     return [
         _database_server("nb", central, names.nb, "--remote=db:OVN_Northbound,NB_Global,connections"),
-        _database_server("sb", central, names.sb, "--remote=db:OVN_Southbound,SB_Global,connections"),
-        _database_server("conf", chassis, names.switch_db),
+        _database_server("sb", central, names.sb, "--remote=db:OVN_Southbound,SB_Global,connections", *shown),
         Daemon(
             "northd",
             "ovn-northd",
             (f"--unixctl={central}/northd.ctl", f"--ovnnb-db=unix:{names.nb}", f"--ovnsb-db=unix:{names.sb}"),
             central,
         ),
-        # Open vSwitch before 3.1.3 aborts on some NAT collisions that any guest can make: --monitor restarts it.
-        Daemon(
-            "vswitchd", "ovs-vswitchd", ("--monitor", f"--unixctl={chassis}/vswitchd.ctl", switch_db), chassis, space
-        ),
-        Daemon("ovn-controller", "ovn-controller", (switch_db,), chassis, space),
+        *chassis_daemons,
     ]
 
 

@@ -46,7 +46,7 @@ NORTHBOUND: Mapping[str, tuple[str, ...]] = {
     "NAT": ("type", "external_ip", "logical_ip", "external_ids"),
 }
 SOUTHBOUND: Mapping[str, tuple[str, ...]] = {
-    "Chassis": ("name", "hostname"),
+    "Chassis": ("name", "hostname", "other_config"),
     "Chassis_Private": ("name", "nb_cfg"),
 }
 

@@ -9,6 +9,7 @@ _TAG = re.compile(r"tf-[0-9a-f]{1,8}")
 PHYSICAL_NETWORK = "public"
 INTEGRATION_BRIDGE = "br-int"
 EXTERNAL_BRIDGE = "br-ex"
+UNDERLAY_BRIDGE = "br-phy"
 
 
 class Names:

@@ -1,0 +1,61 @@
+"""What the agents of hosts may ask of a controller: the images of guests that are to run on them, and what their guests ask
+of the metadata service. So what a stolen agent can ask is about its own guests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from sqlalchemy import select
+
+from tiffin.core.cloud import Cloud
+from tiffin.core.driver import Impossible
+from tiffin.services.compute import public
+from tiffin.services.compute.lifecycles import wiring
+from tiffin.services.compute.tables import HostAgent, Server, ServerNic
+from tiffin.services.image import public as image
+from tiffin.services.network import public as network
+
+
+def knows(cloud: Cloud, host: str) -> bool:
+    """Whether a machine of this name takes part."""
+    with cloud.database.read() as session:
+        return session.get(HostAgent, host) is not None
+
+
+def image_for(cloud: Cloud, host: str, image_id: str) -> Iterator[bytes]:
+    """The bytes of an image that a guest of this host is made from. Raises `Impossible` for any other."""
+    with cloud.database.read() as session:
+        here = session.scalars(select(Server).where(Server.host == host, Server.deleted_at.is_(None)))
+        if not any(one.id == image_id for server in here for one in wiring.images(server)):
+            raise Impossible(f"No guest of {host} is made from the image {image_id}.")
+    return image.open_image(cloud, image_id)
+
+
+class GuestRequest(msgspec.Struct, frozen=True):
+    """What a guest asked of the metadata address on a host."""
+
+    network_id: str
+    remote: str
+    method: str
+    path: str
+    headers: dict[str, str]
+
+
+class GuestAnswer(msgspec.Struct, frozen=True):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def metadata_for(cloud: Cloud, host: str, asked: GuestRequest) -> GuestAnswer:
+    """The metadata service's answer to a guest of this host; 404 for anybody else's."""
+    with cloud.database.read() as session:
+        port = network.port_by_address(session, asked.network_id, asked.remote)
+        mine = select(Server.id).join(ServerNic, ServerNic.server_id == Server.id)
+        here = port and session.scalar(mine.where(ServerNic.port_id == port.id, Server.host == host))
+    if here is None:
+        return GuestAnswer(404, {}, b"404 Not Found")
+    return GuestAnswer(
+        *public.answer_metadata(cloud, asked.network_id, asked.remote, asked.method, asked.path, asked.headers)
+    )
