@@ -24,9 +24,10 @@ class CannotMove(Exception):
     """Why not, in one sentence; nothing has changed."""
 
 
-def tables() -> list[sqlalchemy.Table]:
-    """Every table, those that are referred to first."""
-    return list(Table.metadata.sorted_tables)
+def tables(session: Session) -> list[sqlalchemy.Table]:
+    """Every table of the cloud, those that are referred to first."""
+    there = set(sqlalchemy.inspect(session.connection()).get_table_names())
+    return [table for table in Table.metadata.sorted_tables if table.name in there]
 
 
 def prepare(target: Database) -> None:
@@ -42,7 +43,7 @@ def prepare(target: Database) -> None:
         raise CannotMove("the target holds a cloud of another release; make a new database for this one")
     migrate(target)
     with target.read() as session:
-        for table in tables():
+        for table in tables(session):
             if session.execute(select(table).limit(1)).first() is not None:
                 raise CannotMove(
                     f"the target is not empty: its table `{table.name}` has rows; drop that database and make a new one"
@@ -53,8 +54,9 @@ def move(source: Session, target: Database, told: Told) -> dict[str, int]:
     """Copy everything that the open transaction sees; gives the number of rows by table. All or nothing, compared at the
     end. Raises `CannotMove` where the two differ."""
     with target.write() as session:
-        counts = {table.name: _copy(source, session, table, told) for table in tables()}
-        for table in tables():
+        every = tables(session)
+        counts = {table.name: _copy(source, session, table, told) for table in every}
+        for table in every:
             _continue_numbers(session, table)
             if (here := _sums(source, table)) != (there := _sums(session, table)):
                 raise CannotMove(f"the rows of `{table.name}` differ after the copy: {here} became {there}")
