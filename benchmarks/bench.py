@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from benchmarks import identity, real, scenarios  # noqa: E402  # reached by the path above
+from benchmarks import identity, images, real, scenarios  # noqa: E402  # reached by the path above
 from benchmarks.api import Api  # noqa: E402
 from benchmarks.assignments import assignments  # noqa: E402
 from benchmarks.scenarios import MIB, Bench, Result  # noqa: E402
@@ -66,6 +66,7 @@ def _measure(cloud: RunningCloud, options: argparse.Namespace) -> Iterator[Resul
         return
     yield from scenarios.short_requests(bench)
     yield from scenarios.lists_of_100(bench)
+    yield from images.thousand(bench)
     yield from identity.users(bench)
     yield from scenarios.image_bytes(bench, options.image_mib * MIB)
     yield from assignments(bench)

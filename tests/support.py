@@ -8,6 +8,7 @@ import importlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from sqlalchemy import StaticPool, create_engine, make_url, select
@@ -165,6 +166,10 @@ def _own_database(server: str, number: int) -> str:
     return str(make_url(server).set(database=name).render_as_string(hide_password=False))
 
 
+OWN_QUOTAS = {"quotas": "own"}
+"""Of a service in a cloud without the identity service, which keeps the unified limits."""
+
+
 class TestCloud:
     """A cloud in this process with its clock, engine and client."""
 
@@ -179,8 +184,10 @@ class TestCloud:
         secrets: Secrets | None = None,
         database: Database | None = None,
         sections: Mapping[str, Any] | None = None,
+        policy_folder: Path | None = None,
     ) -> None:
-        """`database` where one in memory will not do: it has every table. `sections`: what an operator has set."""
+        """`database` where one in memory will not do: it has every table. `sections` and `policy_folder`: what an operator
+        has set."""
         self.clock = clock or Clock()
         services = tuple(services)
         for ref in services:
@@ -191,7 +198,8 @@ class TestCloud:
             services,
             authenticator=authenticator,
             secrets=secrets or PlainSecrets(),
-            sections=sections,
+            sections={**(sections or {}), "image": {**OWN_QUOTAS, **(sections or {}).get("image", {})}},
+            policy_folder=policy_folder,
         )
         self.engine = Engine(self.cloud, "test")
         self.client = LocalClient(make(self.cloud, lambda detail: (200, {"status": "ok"})))

@@ -22,7 +22,10 @@ from tiffin.core.world import World
 from tiffin.host.joined import JoinedHosts
 from tiffin.services.compute.drivers.base import Hosts, Hypervisor
 from tiffin.services.identity.public import Identity, IdentitySettings, KeptLimits, Keys
-from tiffin.services.image.drivers.base import ImageStores
+from tiffin.services.image.drivers.base import ImageCaches, ImageStore, ImageStores
+from tiffin.services.image.scratch import Scratch
+from tiffin.services.image.settings import Settings as ImageSettings
+from tiffin.services.image.settings import Store as StoreSettings
 from tiffin.services.network.drivers.base import HostNetwork, MetadataListener, NetworkBackend
 
 if TYPE_CHECKING:
@@ -73,7 +76,10 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
     _check_sections(cloud, settings)
     cloud.add(Identity, identity)
     cloud.add(UnifiedLimits, _limits(database, settings, identity))
-    cloud.add_lazy(ImageStores, lambda: _image_stores(home))
+    cloud.add_lazy(ImageStores, lambda: _image_stores(home, cloud.service("image").settings))
+    cloud.add_lazy(ImageCaches, lambda: _image_caches(cloud))
+    cloud.add(Scratch, Scratch(home / "scratch"))
+    _protect_properties(cloud, settings)
     if settings.simulated:
         daemons = None
         _simulated(cloud, settings)
@@ -133,10 +139,53 @@ def node() -> str:
     return socket.gethostname()
 
 
-def _image_stores(home: Path) -> ImageStores:
+def _image_stores(home: Path, image: ImageSettings) -> ImageStores:
     from tiffin.services.image.drivers.files import FileStore
 
-    return ImageStores([FileStore(home / "images")])
+    if not image.stores:
+        return ImageStores([FileStore(home / "images")])
+    stores = {name: _image_store(name, store, image, home) for name, store in image.stores.items()}
+    return ImageStores(
+        [made for name, made in stores.items() if not image.stores[name].staging],
+        default=next(name for name, store in image.stores.items() if store.default),
+        staging=next((made for name, made in stores.items() if image.stores[name].staging), None),
+        weights={name: store.weight for name, store in image.stores.items() if store.weight},
+    )
+
+
+def _image_store(name: str, store: StoreSettings, image: ImageSettings, home: Path) -> ImageStore:
+    if store.kind == "file":
+        from tiffin.services.image.drivers.files import FileStore
+
+        folder = Path(store.folder) / "tiffin-images" if store.folder else home / "images"
+        return FileStore(folder, name=name, description=store.description)
+    if store.kind == "rbd":
+        from tiffin.services.image.drivers.librbd import Account
+        from tiffin.services.image.drivers.rbd import RbdStore
+
+        account = Account(conf=store.conf, user=store.user, pool=store.pool, seconds=store.seconds)
+        return RbdStore(account, name=name, description=store.description)
+    from tiffin.services.image.drivers.http import HttpStore
+    from tiffin.services.image.web import WebReader
+
+    return HttpStore(WebReader(image.web, image.max_bytes), name=name, description=store.description)
+
+
+def _protect_properties(cloud: Cloud, settings: Settings) -> None:
+    """The file that says which properties of images only some may touch. Raises `SettingsError` when there is a mistake."""
+    if "property_protection" in settings.sections.get("image", {}):
+        from tiffin.services.image.protections import Protections, load
+
+        found = load(settings.home / "policy", cloud.service("image").settings.property_protection)
+        if found is not None:
+            cloud.add(Protections, found)
+            cloud.policy("image").asked = found.rules()
+
+
+def _image_caches(cloud: Cloud) -> ImageCaches:
+    from tiffin.services.compute.image_caches import HostCaches
+
+    return HostCaches(cloud)
 
 
 def _simulated(cloud: Cloud, settings: Settings) -> None:

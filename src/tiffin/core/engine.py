@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -19,6 +18,7 @@ from sqlalchemy.orm import Session
 from tiffin.core import engine_statements as statements
 from tiffin.core.database import is_away
 from tiffin.core.driver import Impossible, Refused, StaleTurn
+from tiffin.core.engine_threads import FULL, SlowThreads, name_this_thread
 from tiffin.core.lifecycle import DELETE, DUE, FAILED, REST, TEARDOWN, Lifecycle, Outcome
 from tiffin.core.peers import Peers
 from tiffin.core.tables import LifecycleRequest, LifecycleRow
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from tiffin.core.cloud import Cloud
 
 LEASE = 300.0
-"""Seconds that a step may take before another engine may take it over."""
+"""Seconds that a step may take before another engine may take it over; a slow one renews them."""
 LOOK = 1.0
 """Seconds between two looks at the queue when no hint comes."""
 
+_FREE = update(LifecycleRow).values(lease=0.0, owner=None)
 log = structlog.get_logger("engine")
 
 
@@ -51,6 +52,7 @@ class Engine:
         self._hint = threading.Condition()
         self._stopping = False
         self._threads: list[threading.Thread] = []
+        self._slow = SlowThreads(cloud, node, LEASE)
         self._due = 0
         self._dropped: list[LifecycleRow] = []
         self._peers = Peers(cloud.database, node, self.adopt)
@@ -60,9 +62,8 @@ class Engine:
     def adopt(self, node: str = "") -> None:
         """Free what a dead predecessor at this place had leased, or the dead engine at another `node`."""
         with self.cloud.database.write() as session:
-            session.info[DUE] = False  # told here, and by others who find it out
-            theirs = LifecycleRow.owner == (node or self.node)
-            session.execute(update(LifecycleRow).where(theirs).values(lease=0.0, owner=None))
+            session.info[DUE] = False  # others find it out themselves
+            session.execute(_FREE.where(LifecycleRow.owner == (node or self.node)))
 
     def turn(self) -> bool:
         """Lease one lifecycle that is due and run it until it waits for something. False when none is due."""
@@ -70,6 +71,11 @@ class Engine:
         if row is None:
             return False
         self.fate("leased")
+        self._run(row)
+        return True
+
+    def _run(self, row: LifecycleRow) -> None:
+        """Run the steps of a lifecycle that we have leased."""
         with structlog.contextvars.bound_contextvars(
             request_id=row.request_id, lifecycle=row.kind, resource=row.resource_id
         ):
@@ -81,7 +87,6 @@ class Engine:
             except OperationalError:
                 self._dropped.append(row)
                 raise
-        return True
 
     def _lease(self) -> LifecycleRow | None:
         self._give_back()
@@ -104,7 +109,7 @@ class Engine:
         try:
             with self.cloud.database.write() as session:
                 for row in dropped:
-                    session.execute(update(LifecycleRow).where(*self._mine(row)).values(lease=0.0, owner=None))
+                    session.execute(_FREE.where(*self._mine(row)))
         except OperationalError:
             self._dropped += dropped
             raise
@@ -119,6 +124,8 @@ class Engine:
             return False
         kind = self.cloud.lifecycle(row.kind)
         step: Any = getattr(kind, row.step)
+        if getattr(step, "slow", False) and self._slow.wanted():
+            return self._hand_over(row)
         started = time.perf_counter()
         try:
             if step.where == "inside":
@@ -147,6 +154,12 @@ class Engine:
         )
         return outcome.what == "go"
 
+    def _hand_over(self, row: LifecycleRow) -> bool:
+        """Go on in a thread of the lifecycle's own, or later."""
+        if not self._slow.begin(row, self._run):
+            self._commit(row, Outcome("sleep", seconds=FULL), dict(row.frame), keep_attempts=True)
+        return False
+
     def _inside(self, kind: type[Lifecycle], row: LifecycleRow) -> Outcome:
         with self.cloud.database.write() as session:
             life = kind(self.cloud, row, session)
@@ -168,7 +181,7 @@ class Engine:
             self._redirect(
                 row,
                 TEARDOWN,
-                {**row.frame, "ending": "deleted", "request": _request(delete_asked)},
+                {**row.frame, "ending": "deleted", "request": delete_asked.as_frame()},
                 now + kind.deadline,
                 delete_asked,
             )
@@ -178,7 +191,7 @@ class Engine:
                 self._redirect(
                     row,
                     kind.requests[first.name],
-                    {**row.frame, "request": _request(first)},
+                    {**row.frame, "request": first.as_frame()},
                     now + kind.deadline,
                     first,
                 )
@@ -336,6 +349,7 @@ class Engine:
         self._peers.start()
         self.adopt()
         self.cloud.database.on_commit(self.hint, DUE)
+        self._slow.start()
         for n in range(threads):
             thread = threading.Thread(target=self._work, name=f"engine-{n}", daemon=True)
             thread.start()
@@ -354,11 +368,11 @@ class Engine:
             self._hint.notify_all()
         for thread in self._threads:
             thread.join(timeout)
+        self._slow.stop(timeout=1.0)
         self._peers.stop()
 
     def _work(self) -> None:
-        # the kernel's name of this thread, so that `ps -T` and the benchmarks can tell it from those of requests
-        Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(threading.current_thread().name)
+        name_this_thread()
         while not self._stopping:
             seen = self._due
             try:
@@ -382,7 +396,3 @@ class Engine:
         if next_wake is None:
             return LOOK
         return max(0.005, min(LOOK, next_wake - self.cloud.world.clock()))
-
-
-def _request(asked: LifecycleRequest) -> dict[str, Any]:
-    return {"name": asked.name, "args": asked.args, "request_id": asked.request_id}

@@ -14,6 +14,7 @@ from tiffin.core.driver import Impossible, Turn
 from tiffin.services.compute.drivers import guest_check
 from tiffin.services.compute.drivers.base import (
     BaseImage,
+    CachedImage,
     Guest,
     GuestState,
     HostFacts,
@@ -22,7 +23,7 @@ from tiffin.services.compute.drivers.base import (
     Snapshot,
 )
 from tiffin.simulator.qcow2 import empty_qcow2
-from tiffin.simulator.world import SimulatedGuest, SimulatedWorld, untroubled
+from tiffin.simulator.world import SimulatedGuest, SimulatedImage, SimulatedWorld, untroubled
 
 FACTS = HostFacts(
     hostname="simulated-1", hypervisor_type="Simulated", hypervisor_version=1_000_000, accelerator="tcg",
@@ -61,15 +62,12 @@ class SimulatedHypervisor:
     def ensure_image(self, turn: Turn, guest_id: str, image: BaseImage) -> None:
         guest_check.image(image)
         with self._effect("ensure_image", guest_id, turn):
-            self._guest(guest_id).images.add(image.id)
-            known = self._world.images.get(image.id)
-            if known is None:
-                from tiffin.services.compute.drivers.image_inspection import verified  # late: it is slow
-
-                size = verified(self._source(image.id), image, 2048 << 30, lambda chunk: None)
-                self._world.images[image.id] = (image, size)
-            elif known[0].sha512.lower() != image.sha512.lower():
-                raise Impossible(f"image {image.id} is in this host's cache with another digest")
+            uses = self._guest(guest_id).images
+            found, first = image.id in self._world.images, image.id not in uses
+            uses.add(image.id)
+            cached = self._fetched(image)
+            if found and first:
+                cached.hits, cached.accessed = cached.hits + 1, self._clock()
 
     def ensure_disks(self, turn: Turn, guest: Guest) -> None:
         guest_check.guest(guest)
@@ -190,10 +188,30 @@ class SimulatedHypervisor:
     def guests(self) -> list[GuestState]:
         return [self.state(id) for id in sorted(self._world.guests)]
 
-    def prune_images(self, keep: frozenset[str]) -> None:
-        used = keep.union(*(guest.images for guest in self._world.guests.values()))
-        for id in self._world.images.keys() - used:
-            del self._world.images[id]
+    def prefetch_image(self, image: BaseImage) -> None:
+        guest_check.image(image)
+        self._fate(f"prefetch_image/{image.id}?")
+        with self._world.lock:
+            self._fetched(image)
+        self._fate(f"prefetch_image/{image.id}!")
+
+    def cached_images(self) -> list[CachedImage]:
+        with self._world.lock:
+            return [CachedImage(id, cached.image.size, cached.hits, cached.accessed, cached.modified)
+                    for id, cached in sorted(self._world.images.items())]
+
+    def forget_image(self, image_id: str) -> bool:
+        guest_check.plain_id(image_id)
+        self._fate(f"forget_image/{image_id}?")
+        with self._world.lock:
+            if any(image_id in guest.images for guest in self._world.guests.values()):
+                return False
+            self._world.images.pop(image_id, None)
+        self._fate(f"forget_image/{image_id}!")
+        return True
+
+    def clean_images(self, stalled: float) -> int:
+        return 0  # an image appears at once or not at all
 
     def close(self) -> None:
         """The world goes on without us."""
@@ -206,6 +224,17 @@ class SimulatedHypervisor:
             self._world.turns.check(guest_id, turn)
             yield
         self._fate(f"{call}/{guest_id}!")
+
+    def _fetched(self, image: BaseImage) -> SimulatedImage:
+        known = self._world.images.get(image.id)
+        if known is None:
+            from tiffin.services.compute.drivers.image_inspection import verified  # late: it is slow
+
+            size, now = verified(self._source(image.id), image, 2048 << 30, lambda chunk: None), self._clock()
+            known = self._world.images[image.id] = SimulatedImage(image, size, now, now)
+        elif known.image.sha512.lower() != image.sha512.lower():
+            raise Impossible(f"image {image.id} is in this host's cache with another digest")
+        return known
 
     def _guest(self, guest_id: str) -> SimulatedGuest:
         return self._world.guests.setdefault(guest_id, SimulatedGuest())
@@ -220,7 +249,7 @@ class SimulatedHypervisor:
     def _cached(self, image: BaseImage) -> int:
         if image.id not in self._world.images:
             raise Impossible(f"image {image.id} is not in this host's cache")
-        return self._world.images[image.id][1]
+        return self._world.images[image.id].size
 
     def _start(self, guest: Guest) -> None:
         simulated = self._world.guests.get(guest.id)

@@ -32,11 +32,22 @@ class SimulatedGuest:
 
 
 @dataclass
+class SimulatedImage:
+    """An image in the host's cache."""
+
+    image: BaseImage
+    size: int  # bytes that a guest sees
+    modified: float
+    accessed: float
+    hits: int = 0
+
+
+@dataclass
 class SimulatedWorld:
     """What outlives the driver, and what tests look at and change: guests, cached images, turns."""
 
     guests: dict[str, SimulatedGuest] = field(default_factory=dict)
-    images: dict[str, tuple[BaseImage, int]] = field(default_factory=dict)  # and what the guest sees, in bytes
+    images: dict[str, SimulatedImage] = field(default_factory=dict)
     turns: Turns = field(default_factory=Turns)
     lock: threading.RLock = field(default_factory=threading.RLock)
 

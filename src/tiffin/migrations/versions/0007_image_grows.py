@@ -10,6 +10,35 @@ down_revision = '0006'
 
 
 def upgrade() -> None:
+    op.create_table('image_cache_queue',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('image_id', sa.String(length=64), nullable=False),
+    sa.Column('queued_at', sa.Float(precision=53), nullable=False),
+    sa.PrimaryKeyConstraint('id'),
+    sa.UniqueConstraint('image_id')
+    )
+    op.create_table('image_task',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('type', sa.String(length=255), nullable=False),
+    sa.Column('status', sa.String(length=255), nullable=False),
+    sa.Column('owner', sa.String(length=255), nullable=True),
+    sa.Column('user_id', sa.String(length=255), nullable=True),
+    sa.Column('roles', sa.JSON(), nullable=False),
+    sa.Column('request_id', sa.String(length=64), nullable=False),
+    sa.Column('image_id', sa.String(length=64), nullable=True),
+    sa.Column('input', sa.JSON(), nullable=False),
+    sa.Column('result', sa.JSON(), nullable=True),
+    sa.Column('message', sa.Text(), nullable=False),
+    sa.Column('secret', sa.LargeBinary(), nullable=True),
+    sa.Column('expires_at', sa.Float(precision=53), nullable=True),
+    sa.Column('created_at', sa.Float(precision=53), nullable=False),
+    sa.Column('updated_at', sa.Float(precision=53), nullable=False),
+    sa.PrimaryKeyConstraint('id')
+    )
+    with op.batch_alter_table('image_task', schema=None) as batch_op:
+        batch_op.create_index('image_task_image', ['image_id'], unique=False)
+        batch_op.create_index('image_task_owner', ['owner', 'created_at'], unique=False)
+
     op.create_table('metadef_namespace',
     sa.Column('id', sa.String(length=64), nullable=False),
     sa.Column('namespace', sa.String(length=255), nullable=False),
@@ -82,3 +111,6 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id'),
     sa.UniqueConstraint('namespace_id', 'name')
     )
+    with op.batch_alter_table('image_location', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('position', sa.Integer(), server_default='0', nullable=False))
+

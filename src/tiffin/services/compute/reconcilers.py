@@ -131,16 +131,3 @@ def metadata(cloud: Cloud) -> None:
                 world, frame = cloud.world, {"host": name, "network": network_id}
                 request_id = f"req-{world.new_id()}"
                 lifecycle.begin(session, world, METADATA, world.new_id(), request_id=request_id, frame=frame)
-
-
-def images(cloud: Cloud) -> None:
-    """Let hosts drop cached images that no server stands on."""
-    with cloud.database.read() as session:
-        used = frozenset(
-            id for id in session.scalars(select(Server.image_id).where(Server.deleted_at.is_(None)).distinct()) if id
-        )
-    for name in cloud.part(Hosts).names():
-        try:
-            cloud.part(Hosts).hypervisor(name).prune_images(used)
-        except Refused as no:
-            log.warning("host.silent", host=name, why=str(no))

@@ -77,7 +77,7 @@ service = Service(
         extensions.extensions,
     ),
     lifecycles=(ServerLife, OrphanLife, MetadataLife),
-    reconcilers=(reconcilers.hosts, reconcilers.guests, reconcilers.metadata, reconcilers.images),
+    reconcilers=(reconcilers.hosts, reconcilers.guests, reconcilers.metadata),
     rules=(
         ("context_is_admin", "role:admin"),
         ("project_manager_api", "role:manager and project_id:%(project_id)s"),
