@@ -12,6 +12,8 @@ from tiffin.core.cloud import ServiceRef
 from tiffin.core.database import Database
 from tiffin.core.tables import Table
 from tiffin.main import SERVICES
+from tiffin.services.image.drivers.base import ImageStores
+from tiffin.services.image.drivers.simulated import MemoryStore
 from tiffin.services.network.drivers.base import NetworkBackend
 from tiffin.simulator.network import SimulatedNetwork
 
@@ -35,4 +37,5 @@ def controller(url: str, node: str = "a") -> TestCloud:
     cloud = TestCloud(REFS, database=Database(url), clock=time.time)
     cloud.engine.node = node
     cloud.cloud.add(NetworkBackend, SimulatedNetwork())
+    cloud.cloud.add(ImageStores, ImageStores([MemoryStore()]))
     return cloud
