@@ -40,7 +40,6 @@ def _run(words: list[str]) -> Answer:
 def _serve() -> None:
     commands = os.fdopen(os.dup(0))
     os.dup2(pty.openpty()[1], 0)  # a client whose standard input is no terminal reads the data of images from it
-    sys.stdin = open(0, closefd=False)
     for line in commands:
         sys.stdout.write(json.dumps(vars(_run(json.loads(line)))) + "\n")
         sys.stdout.flush()

@@ -57,12 +57,12 @@ def _accounts(composition: Composition, done: bool) -> None:
     cloud, settings = composition.cloud, composition.settings
     secrets = StateFolder(settings.home).secrets()
     with cloud.database.write() as session:
-        public.bootstrap(session, cloud.world, secrets.admin_password, settings.region, settings.url)
+        public.bootstrap(session, cloud.world, secrets.admin_password, settings.region, _url(settings))
         if not done:
             project = public.ensure_project(session, cloud.world, "demo", description="To try things out.")
             user = public.ensure_user(session, cloud.world, "demo", secrets.demo_password)
             public.ensure_role_on_project(session, user, project, "member")
-        session.merge(Fact(name="url", value=settings.url))
+        session.merge(Fact(name="url", value=_url(settings)))
 
 
 def _limits(cloud: Cloud) -> None:
@@ -96,11 +96,18 @@ def let_admin_in(settings: Settings) -> list[str]:
         folder.write_clouds_yaml(settings)
 
 
+def _url(settings: Settings) -> str:
+    """Where the catalogue says that the cloud is."""
+    from tiffin.services.identity.public import IdentitySettings
+
+    return settings.section("identity", IdentitySettings).shares.catalog_url.rstrip("/") or settings.url
+
+
 def _moved(cloud: Cloud, settings: Settings) -> bool:
-    """Whether the cloud listens elsewhere than its catalogue says."""
+    """Whether the cloud is elsewhere than its catalogue says."""
     with cloud.database.read() as session:
         known = session.get(Fact, "url")
-    return known is None or known.value != settings.url
+    return known is None or known.value != _url(settings)
 
 
 def definitions(composition: Composition, tell: Tell) -> None:

@@ -86,12 +86,17 @@ def compose(settings: Settings, tell: Tell = lambda step: None) -> Composition:
     cloud.add_lazy(ImageCaches, lambda: _image_caches(cloud))
     cloud.add(Scratch, Scratch(home / "scratch"))
     _protect_properties(cloud, settings)
+    engine = Engine(cloud, f"{node()}:{settings.tag}")
     if clock:
-        return Composition(cloud, Engine(cloud, node()), settings, data_centre=_simulated(cloud, settings, clock))
-    return Composition(cloud, Engine(cloud, node()), settings, daemons=_real(cloud, settings))
+        return Composition(cloud, engine, settings, data_centre=_simulated(cloud, settings, clock))
+    return Composition(cloud, engine, settings, daemons=_real(cloud, settings))
 
 
 def database_of(settings: Settings) -> Database:
+    """The cloud's database, as it is. Raises `SettingsError` for one that no driver is there for."""
+    kind = (settings.database or "sqlite:").partition(":")[0]
+    if kind not in ("sqlite", "postgresql", "postgresql+psycopg"):
+        raise SettingsError(f"database: there is no driver for {kind}:// here; write postgresql://user@host/name.")
     # the hosts of a simulated cloud do not outlive its process: there is nothing to agree with after a power cut
     return Database(settings.database or f"sqlite:///{settings.home / 'tiffin.db'}", durable=not settings.simulated)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,9 @@ def test_an_inventory_knows_what_older_versions_have_allocated(tmp_path: Path) -
         used = connection.exec_driver_sql("SELECT resource_class, used FROM inventory ORDER BY resource_class").all()
     assert [tuple(row) for row in used] == [("DISK_GB", 0), ("VCPU", 5)]
     database.close()
+
+
+def test_their_defaults_mean_the_same_on_every_database() -> None:
+    """What Alembic writes of SQLite's booleans, `sa.text('1')`, PostgreSQL refuses: write sa.true()."""
+    for file in (FOLDER / "versions").glob("[0-9]*.py"):
+        assert not re.findall(r"Boolean\(\), server_default=sa\.text.*", file.read_text()), file.name

@@ -24,6 +24,7 @@ COMMANDS = {
     "openstack": "run the OpenStack client with the right credentials",
     "ssh": "log in to a guest",
     "image": "build a guest image: tiny or debian",
+    "migrate-database": "move the rows to a PostgreSQL server",
     "credential-keys": "rotate: encrypt stored secrets by a new key",
     "token-keys": "show or rotate the keys of tokens",
     "simulator": "make trouble in a simulated cloud, or move its time",

@@ -54,8 +54,9 @@ REAL_TESTS: Needs = {
     "ceph-osd": "ceph-osd",
     "rbd": "ceph-common",
 }
+POSTGRESQL: Needs = {"pg_ctlcluster": "postgresql"}
 # Daemons that these packages would start for the whole machine; ours are started by ourselves, in namespaces.
-UNITS = ("openvswitch-switch", "ovn-central", "ovn-host")
+UNITS = ("openvswitch-switch", "ovn-central", "ovn-host", "postgresql")
 
 
 def missing(needs: Needs) -> list[str]:

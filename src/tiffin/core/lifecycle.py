@@ -35,7 +35,7 @@ TEARDOWN = "teardown"
 FAILED = "failed"
 DELETE = "delete"
 DUE = "lifecycle.due"
-"""The word in `session.info` of a transaction by which a lifecycle may have something to do."""
+"""The word in `session.info` of a transaction by which a lifecycle may have something to do; true: in any process."""
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -84,7 +84,7 @@ def test_it_is_read_from_there(cloud: FarCloud) -> None:
         (reply("503 Busy"), 503, "cannot be read now"),
         (reply("403 Forbidden"), 409, "cannot be read"),
         (b"SSH-2.0\r\n", 503, "cannot be read now"),
-        (reply("302 Found", b"", "Location: http://169.254.169.254/"), 409, "redirects are not followed here"),
+        (reply("302 Found", b"", "Location: http://169.254.169.254/"), 409, "Nothing is read from the host 169.254.169.254"),
     ],
 )
 def test_a_server_that_does_not_have_it(cloud: FarCloud, answer: bytes, status: int, why: str) -> None:

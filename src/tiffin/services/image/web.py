@@ -45,8 +45,9 @@ class WebRules(msgspec.Struct, frozen=True):
     """The operator: the only ports that are read."""
     disallowed_ports: tuple[int, ...] = ()
     """The operator, where no ports are allowed by number: those that are not read."""
-    follow_redirects: bool = False
-    """The operator: whether an answer may send us on to another address, which is judged as the first one was."""
+    follow_redirects: bool = True
+    """The operator: whether an answer may send us on to another address, which is judged as the first one was; upstream's
+    imports do so, and mirrors need it."""
     ca_file: str = ""
     """The operator: a file of the certificates that HTTPS servers are trusted by, instead of the system's."""
     idle_seconds: float = 60.0
@@ -161,6 +162,7 @@ def trusting(url: str, rules: WebRules) -> WebRules:
         allowed_schemes=(parts.scheme,),
         allowed_hosts=(parts.hostname or "",),
         allowed_ports=(port,),
+        follow_redirects=False,
         ca_file=rules.ca_file,
         idle_seconds=rules.idle_seconds,
         most_seconds=rules.most_seconds,

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 from tiffin.core.cloud import Cloud
 from tiffin.core.driver import Refused
 from tiffin.core.errors import Conflict, NotFound
-from tiffin.core.sql import take_turns
 from tiffin.core.world import World
 from tiffin.services.compute.resources.availability_zones import zone_of
 from tiffin.services.compute.scheduler import facts, filters, weighers
@@ -72,7 +71,6 @@ def _shuffled(world: World, best: list[Host], among: int) -> list[Host]:
 def _request(session: Session, server: Server) -> Request:
     hints, group = server.scheduler_hints, None
     if server.group_id:
-        take_turns(session, f"server group {server.group_id}")  # two members must not miss one another
         group = session.get(ServerGroup, server.group_id)
     same = hints.get("same_host")
     return Request(

@@ -10,7 +10,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tiffin.core.schema import ALWAYS, decode
-from tiffin.core.sql import take_turns
 from tiffin.core.tables import Fact
 from tiffin.core.world import World
 from tiffin.services.image.metadef_bodies import NamespaceIn
@@ -29,7 +28,6 @@ def loaded(session: Session) -> bool:
 
 def load(session: Session, world: World) -> None:
     """Give them to a cloud that never had them. A namespace that is there by the same name is left alone."""
-    take_turns(session, LOADED)
     if loaded(session):
         return
     known = set(session.scalars(select(NamespaceRow.namespace)))

@@ -12,7 +12,6 @@ from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, NotFound
 from tiffin.core.policy import Target
 from tiffin.core.resource import Answer, Resource
-from tiffin.core.sql import take_turns
 from tiffin.services.image import caching, search
 from tiffin.services.image.drivers.base import CachedCopy, ImageCaches
 from tiffin.services.image.resources.images import ADMIN, find, is_admin
@@ -62,7 +61,6 @@ def queue(call: Call, image_id: str) -> None:
     image: ImageRow = call.subject
     if image.status != "active":
         raise BadRequest("Only images with status active can be targeted for queueing")
-    take_turns(call.db, f"image cache {image.id}")
     if call.db.scalar(select(CacheQueueRow.id).where(CacheQueueRow.image_id == image.id)) is not None:
         return
     place = CacheQueueRow(id=call.new_id(), image_id=image.id, queued_at=call.now)
