@@ -176,15 +176,18 @@ def settled(tenant: Tenant, storms: list[Storm], states: tuple[str, ...]) -> tup
 
 
 def assert_kept(cloud: RunningCloud, tenant: Tenant, storms: list[Storm], states: tuple[str, ...], patience: float) -> None:
-    """Every accepted server is there, once, in one of these states; every deleted one is gone; nothing waits."""
+    """Every accepted server is there, once, in one of these states; every deleted one is gone; nothing waits. What failed
+    to be built holds no room on a host."""
     alive = set().union(*(storm.alive for storm in storms))
     deadline = time.monotonic() + patience
     while True:
         found, wrong = settled(tenant, storms, states)
         stuck = rows(cloud.home, "SELECT kind, resource_id, step, attempts, frame FROM lifecycle WHERE step != 'rest'")
         consumers = {id for (id,) in rows(cloud.home, "SELECT id FROM consumer")}
-        if (found, wrong, stuck, consumers) == (alive, [], [], alive):
+        placed = {id for (id,) in rows(cloud.home, "SELECT id FROM server WHERE deleted_at IS NULL AND vm_state != 'error'")}
+        if (found, wrong, stuck, consumers) == (alive, [], [], placed):
             return
         if time.monotonic() > deadline:
-            assert (found, wrong, stuck, consumers) == (alive, [], [], alive)
+            told = f"missing {alive - found}, besides {found - alive}, wrong {wrong}, stuck {stuck}"
+            raise AssertionError(f"{told}, room {consumers ^ placed}")
         time.sleep(0.2)

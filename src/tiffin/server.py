@@ -20,10 +20,13 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tiffin.core.settings import Settings, SettingsError, load
 from tiffin.core.state_folder import StateFolder
+
+if TYPE_CHECKING:
+    from tiffin.services.compute.drivers.base import GuestState, HostFacts, Hosts
 
 ENGINE_THREADS = 4
 """Lifecycles that run at a time in one process; most of their time is spent waiting for drivers."""
@@ -111,20 +114,27 @@ class Running:
         daemons = composition.daemons.processes() if composition.daemons else []
         processes = [(os.getppid(), "supervisor"), (os.getpid(), "cloud"), *daemons]
         guests = StateFolder(self.settings.home).host / "guests"
+        found = [_look(hosts, name) for name in hosts.names()[:100]]
         return {
             "processes": [{"pid": pid, "role": role} for pid, role in processes],
-            "hosts": [_host(hosts, name) for name in hosts.names()[:100]],
-            "guests": [
-                {"id": g.id, "power": g.power, **_pid(guests / g.id / "pid")}
-                for name in hosts.names()[:100]
-                for g in hosts.hypervisor(name).guests()
-            ],
+            "hosts": [host for host, _ in found],
+            "guests": [{"id": g.id, "power": g.power, **_pid(guests / g.id / "pid")} for _, on_it in found for g in on_it],
             "versions": {name: version(name) for name in ("falcon", "granian", "msgspec", "sqlalchemy")},
         }
 
 
-def _host(hosts: Any, name: str) -> dict[str, Any]:
-    facts = hosts.hypervisor(name).facts()
+def _look(hosts: Hosts, name: str) -> tuple[dict[str, Any], list[GuestState]]:
+    """A host, and the guests on it; the reason where it does not answer."""
+    from tiffin.core.driver import Refused
+
+    try:
+        hypervisor = hosts.hypervisor(name)
+        return _host(hypervisor.facts()), hypervisor.guests()
+    except Refused as no:
+        return {"hostname": name, "silent": str(no)}, []
+
+
+def _host(facts: HostFacts) -> dict[str, Any]:
     return {
         "hostname": facts.hostname,
         "hypervisor": facts.hypervisor_type,

@@ -167,19 +167,18 @@ def test_an_image_of_nobody(cloud: ImageCloud) -> None:
 def test_a_smaller_limit_binds_only_what_is_new(cloud: ImageCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     import msgspec
 
+    from tiffin.services.image.settings import Limits
+
     service = cloud.cloud.service("image")
-
-    def limit(most: int) -> None:
-        limits = msgspec.structs.replace(service.settings.limits, properties=most, tags=most)
-        monkeypatch.setitem(service.__dict__, "settings", msgspec.structs.replace(service.settings, limits=limits))
-
     id = cloud.make(a="1", b="2", tags=["a", "b"])["id"]
-    limit(1)
+    changed = msgspec.structs.replace(service.settings, limits=Limits(properties=1, tags=1))
+    monkeypatch.setitem(service.__dict__, "settings", changed)
     assert cloud.patch(id, [{"op": "replace", "path": "/a", "value": "3"}]).status == 200
     reply = cloud.patch(id, [{"op": "add", "path": "/c", "value": "3"}])
     assert (reply.status, "Attempted: 3, Maximum: 1" in reply.json["message"]) == (413, True)
     assert cloud.patch(id, [{"op": "replace", "path": "/tags", "value": ["a", "b"]}]).status == 413
-    limit(-1)
+    changed = msgspec.structs.replace(service.settings, limits=Limits(properties=-1, tags=-1))
+    monkeypatch.setitem(service.__dict__, "settings", changed)
     assert cloud.patch(id, [{"op": "add", "path": "/c", "value": "3"}]).status == 200
     assert cloud.ask("PUT", f"/image/v2/images/{id}/tags/c").status == 204
 
