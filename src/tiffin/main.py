@@ -130,12 +130,13 @@ def listen(composition: Composition) -> None:
     from tiffin.services.network.public import watch
 
     watch(composition.cloud)
-    if composition.settings.hosts_listen is not None:
+    machines = composition.cloud.service("compute").settings.machines
+    if machines.listen:
         from tiffin.host.door import Door, Keys
 
         keys = Keys(composition.settings.home / "keys")
         keys.ensure(composition.cloud.world.clock())
-        Door(composition.cloud, keys).open(parts(composition.settings.hosts_listen))
+        Door(composition.cloud, keys).open(parts(machines.listen))
 
 
 def node() -> str:
@@ -247,11 +248,11 @@ def _real(cloud: Cloud, settings: Settings) -> Any:
 
 def _tunnels(settings: Settings, now: float) -> Tunnels | None:
     """Those to the other machines of the cloud. Raises `SettingsError`."""
-    if settings.underlay is None:
-        return None
     from tiffin.host.door import Keys
-    from tiffin.host.tunnels import of_controller
+    from tiffin.host.tunnels import machines, of_controller
 
+    if not machines(settings).underlay:
+        return None
     Keys(settings.home / "keys").ensure(now)
     return of_controller(settings)
 

@@ -50,10 +50,10 @@ def eventually(look: Callable[[], bool], seconds: float = 40.0) -> None:
 
 def test_a_machine_joins_works_and_leaves(tiffin: Tiffin, tmp_path: Path) -> None:
     tiffin("c", "up", "--simulated", "--listen", free())
-    assert "set hosts_listen" in tiffin("c", "host", "token", code=1).stderr
+    assert "set listen under [compute.machines]" in tiffin("c", "host", "token", code=1).stderr
     tiffin("c", "down")
     settings, door = tmp_path / "c/tiffin.toml", free()
-    settings.write_text(settings.read_text().replace("# hosts_listen = ...", f'hosts_listen = "{door}"'))
+    settings.write_text(f'{settings.read_text()}\n[compute.machines]\nlisten = "{door}"\n')
     tiffin("c", "up", "--simulated")
     word = tiffin("c", "host", "token", "--host", "far").stdout.strip()
 

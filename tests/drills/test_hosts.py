@@ -54,7 +54,7 @@ class Agent:
 def data_centre(tmp_path: Path) -> Iterator[tuple[RunningCloud, list[Agent]]]:
     door = free_address()
     agents: list[Agent] = []
-    with running_cloud(simulated=True, settings=f'hosts_listen = "{door}"\n') as cloud:
+    with running_cloud(simulated=True, settings=f'[compute.machines]\nlisten = "{door}"\n') as cloud:
         try:
             for name in ("second", "third"):
                 agents.append(Agent(cloud, tmp_path / name, door))

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from api.network.conftest import NetworkCloud
 from lifecycles.harness import Fate, crash_tests
+from tiffin.core.driver import Turn
 from tiffin.core.tables import Change, LifecycleRow
 
 
@@ -22,7 +23,7 @@ class PortTrial:
         self.network, self.subnet = self.cloud.network()
         binding = {"binding:host_id": "host1", "device_id": "vm", "device_owner": "compute:nova", "project_id": "p1"}
         self.port = self.cloud.make("port", "admin", network_id=self.network["id"], **binding)
-        self.cloud.host.taps[self.port["id"]] = "tap"
+        self.cloud.host.ensure_plugged(Turn(1), self.port["id"], self.port["mac_address"], 1442)
 
     def delete(self) -> None:
         assert self.cloud.call("DELETE", f"ports/{self.port['id']}").status == 204

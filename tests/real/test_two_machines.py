@@ -66,7 +66,7 @@ class OtherMachine:
 def machines() -> Iterator[tuple[RunningCloud, OtherMachine]]:
     other = OtherMachine()
     try:
-        settings = f'hosts_listen = "{DOOR}"\nunderlay = "{other.cable}=10.99.77.1/24"\n'
+        settings = f'[compute.machines]\nlisten = "{DOOR}"\nunderlay = "{other.cable}=10.99.77.1/24"\n'
         with running_cloud(simulated=False, settings=settings) as cloud:
             word = cloud.tiffin("host", "token").stdout.strip()
             words = ("--listen", f"{THERE}:8443", "--token", word, "--name", "other")

@@ -46,7 +46,7 @@ def stop(cloud: Cloud, keep_guests: bool) -> None:
         from tiffin.services.network.drivers.ovn_daemons import Daemons
 
         tunnels = None
-        if cloud.settings.underlay is not None:
+        if "compute" in cloud.settings.sections:
             from tiffin.host.tunnels import of_controller
 
             tunnels = of_controller(cloud.settings)

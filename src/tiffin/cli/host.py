@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     listed.add_argument("--json", action="store_true", help="for programs")
     kinds.add_parser("remove", help="on the controller: let a machine take part no more").add_argument("name")
     join = kinds.add_parser("join", help="on another machine: run guests for a cloud")
-    join.add_argument("controller", metavar="HOST:PORT", help="hosts_listen of the controller")
+    join.add_argument("controller", metavar="HOST:PORT", help="where the controller answers machines")
     join.add_argument("--token", required=True, metavar="WORD")
     join.add_argument("--listen", required=True, metavar="HOST:PORT", help="where the controller reaches this machine")
     join.add_argument(
@@ -68,17 +68,17 @@ def run(options: argparse.Namespace) -> int:
 
 def _token(options: argparse.Namespace) -> int:
     cloud = open_cloud(options.home)
-    if cloud.settings.hosts_listen is None:
-        raise CliError(
-            f"machines have no way in: set hosts_listen in {cloud.folder.settings_file}, then `down` and `up`."
-        )
-    from tiffin.host import admin
+    from tiffin.host import admin, tunnels
 
+    door = tunnels.machines(cloud.settings).listen
+    if not door:
+        file = cloud.folder.settings_file
+        raise CliError(f"machines have no way in: set listen under [compute.machines] in {file}, then `down` and `up`.")
     word = _told(admin.token, cloud.settings, options.host, options.minutes * 60)
     print(word)
     print(
         f"\nOn the other machine, within {options.minutes:g} minutes:\n"
-        f"  ./tiffin host join {cloud.settings.hosts_listen} --listen ITS_ADDRESS:8443 --token {word}",
+        f"  ./tiffin host join {door} --listen ITS_ADDRESS:8443 --token {word}",
         file=sys.stderr,
     )
     return 0

@@ -6,6 +6,7 @@ A table such as `[image]` there belongs to the service of that type, which says 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,10 @@ import msgspec
 from msgspec import Meta
 
 T = TypeVar("T")
+
+
+ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):[0-9]{1,5}")
+"""HOST:PORT."""
 
 
 class SettingsError(Exception):
@@ -50,21 +55,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="How many simulated hosts there are. Set by `up --hosts`, by people who test scheduling.",
         ),
     ] = 1
-    hosts_listen: Annotated[
-        str | None,
-        Meta(
-            description="HOST:PORT where machines that run guests for this cloud are answered, by TLS with certificates "
-            "of their own. Set by operators with more than one box, to an address that only those can reach."
-        ),
-    ] = None
-    underlay: Annotated[
-        str | None,
-        Meta(
-            description="INTERFACE=ADDRESS/PREFIX, such as eth1=10.99.0.1/24: the interface, which the cloud takes for its "
-            "own, that leads to the other machines, and this one's address there. Guests of different machines meet "
-            "through it. Set with hosts_listen; OVN then answers those machines at its address, port 6642."
-        ),
-    ] = None
     database: Annotated[
         str | None,
         Meta(
@@ -144,11 +134,9 @@ def parts(address: str) -> tuple[str, int]:
 def check(settings: Settings) -> Settings:
     """The same settings. Raises `SettingsError` for what the types alone cannot say."""
     import ipaddress
-    import re
 
-    for name, value in (("listen", settings.listen), ("hosts_listen", settings.hosts_listen or settings.listen)):
-        if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):[0-9]{1,5}", value):
-            raise SettingsError(f"{name}: {value!r} is not HOST:PORT, as in 127.0.0.1:8000 or [::1]:8000.")
+    if not ADDRESS.fullmatch(settings.listen):
+        raise SettingsError(f"listen: {settings.listen!r} is not HOST:PORT, as in 127.0.0.1:8000 or [::1]:8000.")
     if not re.fullmatch(r"isolated|host(\+masquerade)?|interface:[A-Za-z0-9_.@-]{1,15}", settings.external):
         raise SettingsError(f"external: {settings.external!r} is not isolated, host, host+masquerade, interface:NAME.")
     if not 0 < settings.address[1] < 65536:

@@ -7,20 +7,26 @@ from tiffin.core.settings import Settings, SettingsError
 from tiffin.core.state_folder import StateFolder
 from tiffin.host.agent import Membership
 from tiffin.host.door import Keys
+from tiffin.services.compute.settings import Machines
+from tiffin.services.compute.settings import Settings as ComputeSettings
 from tiffin.services.network.drivers.ovn_tunnels import SOUTHBOUND_PORT, Certified, Tunnels, read_underlay
+
+
+def machines(settings: Settings) -> Machines:
+    """What is set about other machines. Raises `SettingsError`."""
+    return settings.section("compute", ComputeSettings).machines
 
 
 def of_controller(settings: Settings) -> Tunnels | None:
     """None for a cloud of one machine. Raises `SettingsError`."""
-    if settings.underlay is None:
+    found = machines(settings)
+    if not found.underlay:
         return None
-    if settings.hosts_listen is None:
-        raise SettingsError("underlay: set hosts_listen, too, where the machines at its other end are answered.")
     try:
-        underlay = read_underlay(settings.underlay)
+        underlay = read_underlay(found.underlay)
     except ValueError as no:
-        raise SettingsError(f"underlay: {no}") from None
-    return Tunnels(underlay, _certified(Keys(settings.home / "keys").own), listen=_southbound(settings.hosts_listen))
+        raise SettingsError(f"[compute.machines]: underlay: {no}") from None
+    return Tunnels(underlay, _certified(Keys(settings.home / "keys").own), listen=_southbound(found.listen))
 
 
 def of_member(membership: Membership, identity: Identity) -> Tunnels:

@@ -134,6 +134,7 @@ def test_the_reconciler_wakes_what_differs(cloud: NetworkCloud) -> None:
     real = cloud.backend.inventory()
     assert (set(real.networks), set(real.ports)) == ({network["id"]}, {port})
     cloud.host.taps[port] = "tap"  # it came up while nobody listened
+    cloud.backend.plugged[port] = {"host1"}
     reconcile(cloud.cloud)
     cloud.settle()
     assert cloud.call("GET", f"ports/{port}").json["port"]["status"] == "ACTIVE"

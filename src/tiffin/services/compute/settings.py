@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from tiffin.core.quota import Kept
+from tiffin.core.settings import ADDRESS
 
 FilterName = Literal[
     "AggregateImagePropertiesIsolation",
@@ -81,6 +82,20 @@ class Scheduler(msgspec.Struct, frozen=True):
     enable_isolated_aggregate_filtering: bool = False  # sites whose aggregates take only flavors that require their traits
 
 
+class Machines(msgspec.Struct, frozen=True):
+    """`[compute.machines]`: others that run guests for this cloud (docs/guides/hosts.md)."""
+
+    listen: str = ""  # operators with more than one box: HOST:PORT where machines that join are answered, by TLS
+    underlay: str = ""  # the same: INTERFACE=ADDRESS/PREFIX of the wire to them, which the cloud takes; OVN answers at 6642
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what cannot be meant."""
+        if self.listen and not ADDRESS.fullmatch(self.listen):
+            raise ValueError(f"listen: {self.listen!r} is not HOST:PORT, as in 192.0.2.1:8443")
+        if self.underlay and not self.listen:
+            raise ValueError("underlay: set listen, too, where the machines at its other end are answered")
+
+
 class Settings(msgspec.Struct, frozen=True):
     shutdown_seconds: float = (
         60.0  # operators of guests that stop slowly: how long a stop asks before it pulls the plug
@@ -89,6 +104,7 @@ class Settings(msgspec.Struct, frozen=True):
     host_down_after: float = 60.0  # seconds without news after which a host counts as down
     shown_ip: str = "127.0.0.1"  # what `hypervisor show` tells as the host's address
     quotas: Kept = "own"  # sites with one place for all limits: "unified" reads the identity service's (UnifiedLimitsDriver)
+    machines: Machines = Machines()  # operators with more than one box
     scheduler: Scheduler = Scheduler()  # sites with rules of their own for where servers go
 
 
