@@ -20,7 +20,7 @@ from tiffin.core.settings import Settings, SettingsError, parts
 from tiffin.core.state_folder import StateFolder
 from tiffin.core.world import World
 from tiffin.host.joined import JoinedHosts
-from tiffin.services.compute.drivers.base import Hosts, Hypervisor
+from tiffin.services.compute.drivers.base import DiskSource, Hosts, Hypervisor
 from tiffin.services.identity.public import Identity, IdentitySettings, KeptLimits, Keys
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.network.drivers.base import HostNetwork, MetadataListener, NetworkBackend
@@ -146,7 +146,8 @@ def _simulated(cloud: Cloud, settings: Settings) -> None:
     source = image_source(cloud)
     hosts: dict[str, tuple[Hypervisor, HostNetwork]] = {
         name: (
-            SimulatedHypervisor(source, cloud.world.clock, SimulatedWorld(), msgspec.structs.replace(FACTS, hostname=name)),
+            SimulatedHypervisor(source, cloud.world.clock, SimulatedWorld(), msgspec.structs.replace(FACTS, hostname=name),
+                                disks=disk_source(cloud, name)),
             SimulatedHostNetwork(network, name),
         )
         for name in names
@@ -170,7 +171,8 @@ def _real(cloud: Cloud, settings: Settings) -> Any:
     )
     network = OvsHost(daemons.names, metadata_listener(cloud))
     options = QemuSettings(full_checksums=tunnels is not None)
-    qemu = Qemu(home.host, image_source(cloud), network.launch_prefix, cloud.world.clock, node(), options)
+    source, disks = image_source(cloud), disk_source(cloud, node())
+    qemu = Qemu(home.host, source, network.launch_prefix, cloud.world.clock, node(), options, disks=disks)
     cloud.add_lazy(NetworkBackend, lambda: Ovn(daemons.names.nb, daemons.names.sb))
     cloud.add(Hosts, JoinedHosts(cloud, settings.home / "keys", {node(): (qemu, network)}, cloud.world.clock))
     return daemons
@@ -216,7 +218,8 @@ def _real_host(
     daemons.start()
     network = OvsHost(daemons.names, controller.metadata)
     options = QemuSettings(full_checksums=True)
-    return Qemu(folder.host, controller.image, network.launch_prefix, World().clock, membership.name, options), network
+    prefix, name = network.launch_prefix, membership.name
+    return Qemu(folder.host, controller.image, prefix, World().clock, name, options, disks=controller.disk), network
 
 
 def _simulated_host(
@@ -228,7 +231,7 @@ def _simulated_host(
 
     facts = msgspec.structs.replace(FACTS, hostname=membership.name)
     return (
-        SimulatedHypervisor(controller.image, World().clock, SimulatedWorld(), facts),
+        SimulatedHypervisor(controller.image, World().clock, SimulatedWorld(), facts, disks=controller.disk),
         SimulatedHostNetwork(SimulatedNetwork(), membership.name),
     )
 
@@ -243,6 +246,17 @@ def image_source(cloud: Cloud) -> Callable[[str], Iterator[bytes]]:
     from tiffin.services.image.public import open_image
 
     return lambda image_id: open_image(cloud, image_id)
+
+
+def disk_source(cloud: Cloud, host: str) -> DiskSource:
+    """The disks of guests that move to this host of the controller's own."""
+
+    def read(guest_id: str, name: str, offset: int, length: int) -> Iterator[bytes]:
+        from tiffin.services.compute import agents
+
+        return agents.disk_for(cloud, host, agents.DiskRange(guest_id, name, offset, length))
+
+    return read
 
 
 def metadata_listener(cloud: Cloud) -> MetadataListener:

@@ -55,7 +55,8 @@ class SimulatedHypervisor:
     def __init__(self, source: ImageSource, clock: Callable[[], float], world: SimulatedWorld,
                  facts: HostFacts = FACTS, timing: Timing = Timing(),  # noqa: B008 (frozen)
                  fate: Callable[[str], None] = untroubled, *, disks: DiskSource = disk_ranges.nowhere) -> None:
-        """`disks` gives those of guests that come from other hosts; `fate` is called with "CALL/ID?" before and "CALL/ID!" after every effect; the call raises what it raises."""
+        """`disks` gives those of guests that come from other hosts. `fate` is called with "CALL/ID?" before and "CALL/ID!"
+        after every effect; the call raises what it raises."""
         self._source, self._clock, self._world, self._facts = source, clock, world, facts
         self._timing, self._fate, self._disks = timing, fate, disks
 
@@ -203,9 +204,10 @@ class SimulatedHypervisor:
 
     def ensure_restored(self, turn: Turn, guest_id: str) -> None:
         with self._effect("ensure_restored", guest_id, turn):
-            if self._alive(guest_id) is not None:
+            guest = self._world.guests.get(guest_id)
+            if guest is not None and guest.kept is not None and self._alive(guest_id):
                 raise Impossible(f"guest {guest_id} runs: its disks cannot be exchanged")
-            if (guest := self._world.guests.get(guest_id)) is not None:
+            if guest is not None:
                 simulated_disks.restore(guest)
 
     def forget_kept(self, turn: Turn, guest_id: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import structlog
-from sqlalchemy import select
+from sqlalchemy import false, or_, select
 from sqlalchemy.orm import Session
 
 from tiffin.core import lifecycle
@@ -14,8 +14,10 @@ from tiffin.core.tables import LifecycleRow
 from tiffin.services.compute import rules
 from tiffin.services.compute.drivers.base import GuestState, HostFacts, Hosts
 from tiffin.services.compute.lifecycles.metadata import METADATA
-from tiffin.services.compute.lifecycles.server import KIND
-from tiffin.services.compute.tables import ComputeHost, Server, ServerNic
+from tiffin.services.compute.lifecycles.moving import servers_promised_on
+from tiffin.services.compute.lifecycles.parts import KIND
+from tiffin.services.compute.resources.availability_zones import is_up
+from tiffin.services.compute.tables import ComputeHost, Migration, Server, ServerNic
 from tiffin.services.placement import public as placement
 
 log = structlog.get_logger("compute")
@@ -82,7 +84,10 @@ def _compare(cloud: Cloud, host: str, real: dict[str, GuestState]) -> None:
                 Server.host == host, Server.deleted_at.is_(None)
             )
         ).all()
-        known = set(session.scalars(select(Server.id).where(Server.id.in_(real), Server.deleted_at.is_(None))))
+        living = select(Server.id).where(Server.id.in_(real), Server.deleted_at.is_(None))
+        known = set(session.scalars(living))
+        resting = set(session.scalars(living.where(Server.task_state.is_(None))))
+        strays = resting - servers_promised_on(session, host, known)
     differing = [
         row.id
         for row in rows
@@ -91,14 +96,46 @@ def _compare(cloud: Cloud, host: str, real: dict[str, GuestState]) -> None:
         and _power(real.get(row.id)) != row.power_state
     ]
     orphans = [id for id in real if id not in known]
-    if not differing and not orphans:
+    if not differing and not orphans and not strays:
         return
     now = cloud.world.clock()
     with cloud.database.write() as session:
         for id in differing:
-            lifecycle.ask(session, now, (KIND, id), "sync", request_id=f"req-{cloud.world.new_id()}")
+            lifecycle.ask(session, now, (KIND, id), "sync", request_id=_request_id(cloud))
+        for id in sorted(strays):
+            log.warning("guest.stray", guest=id, host=host)
+            lifecycle.ask(session, now, (KIND, id), "leave", request_id=_request_id(cloud), args={"host": host})
         for id in orphans:
             _remove(cloud, session, id, host)
+
+
+def _request_id(cloud: Cloud) -> str:
+    return f"req-{cloud.world.new_id()}"
+
+
+def moves(cloud: Cloud) -> None:
+    """Moves that nobody confirmed for as long as the operator lets them, or will; and those whose way back was cut off."""
+    window, now = cloud.service("compute").settings.resize_confirm_window, cloud.world.clock()
+    resting = select(Migration).join(Server, Server.id == Migration.server_id).where(
+        Migration.settled.is_(False), Server.task_state.is_(None), Server.deleted_at.is_(None)
+    )  # fmt: skip
+    finished = resting.where(Migration.status == "finished")
+    late = Migration.updated_at <= now - window if window else false()
+    given_up = Server.vm_state.in_(("active", "stopped", "error"))  # an admin has reset it
+    with cloud.database.write() as session:
+        for move in list(session.scalars(finished.where(or_(late, given_up)))):
+            move.status, move.updated_at = "confirming", now
+            lifecycle.ask(session, now, (KIND, move.server_id), "confirm", request_id=_request_id(cloud))
+        for move in session.scalars(resting.where(Migration.status == "error")):
+            _bring_back(cloud, session, move)
+
+
+def _bring_back(cloud: Cloud, session: Session, move: Migration) -> None:
+    """Go on with the way back, once for each time that both hosts are there."""
+    settings, now = cloud.service("compute").settings, cloud.world.clock()
+    both = session.scalars(select(ComputeHost).where(ComputeHost.name.in_((move.source, str(move.dest)))))
+    if all(is_up(host, now, settings) for host in both):
+        lifecycle.ask(session, now, (KIND, move.server_id), "revert", request_id=_request_id(cloud))
 
 
 def _power(state: GuestState | None) -> int:

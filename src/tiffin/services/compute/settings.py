@@ -14,6 +14,8 @@ class Settings(msgspec.Struct, frozen=True):
     default_zone: str = "nova"  # sites with a name of their own: the zone of hosts in no zoned aggregate
     host_down_after: float = 60.0  # seconds without news after which a host counts as down
     shown_ip: str = "127.0.0.1"  # what `hypervisor show` tells as the host's address
+    resize_to_same_host: bool = True  # operators of several hosts: whether a resize may stay where it is, as DevStack lets it
+    resize_confirm_window: float = 0.0  # seconds after which a resize that nobody has confirmed is confirmed; 0: never
     quotas: Kept = "own"  # sites with one place for all limits: "unified" reads the identity service's (UnifiedLimitsDriver)
 
 

@@ -160,7 +160,8 @@ class Hypervisor(Protocol):
         ...
 
     def ensure_restored(self, turn: Turn, guest_id: str) -> None:
-        """Have the disks that were set aside in their place again, instead of any that were made since."""
+        """Have the disks that were set aside in their place again, instead of any that were made since.
+        Nothing to do when there are none."""
         ...
 
     def forget_kept(self, turn: Turn, guest_id: str) -> None:

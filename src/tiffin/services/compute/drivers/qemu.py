@@ -226,9 +226,10 @@ class Qemu:
 
     def ensure_restored(self, turn: Turn, guest_id: str) -> None:
         with self._fences.hold(guest_check.guest_id(guest_id), turn):
-            if self._find(guest_id) is not None:
+            folder = self._guests / guest_id
+            if (folder / "kept").exists() and self._find(guest_id) is not None:
                 raise Impossible(f"guest {guest_id} runs: its disks cannot be exchanged")
-            qemu_moves.restore(self._guests / guest_id)
+            qemu_moves.restore(folder)
 
     def forget_kept(self, turn: Turn, guest_id: str) -> None:
         with self._fences.hold(guest_check.guest_id(guest_id), turn):

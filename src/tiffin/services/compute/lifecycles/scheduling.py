@@ -25,15 +25,16 @@ def resources(server: Server) -> dict[str, int]:
     return {name: amount for name, amount in wanted.items() if amount}
 
 
-def place(cloud: Cloud, session: Session, server: Server) -> None:
-    """Choose a host and allocate there. Raises `NoHost` with the filter that left none, `Refused` when it was a close race."""
+def place(cloud: Cloud, session: Session, server: Server, *, avoid: str | None = None) -> None:
+    """Choose a host, another than `avoid`, and allocate there. Raises `NoHost` with the filter that left none, `Refused`
+    when it was a close race."""
     settings: Settings = cloud.service("compute").settings
     wanted = resources(server)
     found = {one.provider_id for one in placement.candidates(session, wanted)}
     if not found:
         raise NoHost(_why(session, wanted))
     hosts = _hosts(session, cloud.world.clock(), settings)
-    host = choose([one for one in hosts if one.provider_id in found], _wish(session, server))
+    host = choose([one for one in hosts if one.provider_id in found and one.name != avoid], _wish(session, server))
     consumer = placement.Consumer(server.id, server.project_id, server.user_id)
     try:
         placement.allocate(session, cloud.world, consumer, {host.provider_id: wanted})
