@@ -188,7 +188,8 @@ class Moving(ServerParts):
         if step == "resize":
             return self._stayed(row, move, self.reason)
         if step in ("confirm", "confirmed"):
-            return self._waits(row, move)
+            move.status, move.updated_at = "finished", self.now
+            return self._settled(row, "resize.error", error=self.reason)
         if step in _GOING:
             self.frame["undoing"] = self.reason
             return go("retreat")
@@ -196,8 +197,6 @@ class Moving(ServerParts):
             return None
         if step == "retreat" and row.host == move.source != move.dest:
             return go("returned")  # it has never run there: what is there goes when that host answers again
-        if step == "retreat" and "undoing" not in self.frame and move.status != "error":
-            return self._waits(row, move)
         move.status, move.updated_at = "error", self.now  # the reconciler tries again as soon as the host is there
         self.frame.pop("undoing", None)
         self._fail(row, self.reason)
@@ -207,11 +206,6 @@ class Moving(ServerParts):
         self._is(row, move.old_size)
         self._over(move, "error")
         return self._settled(row, "resize.error", error=why)
-
-    def _waits(self, row: Server, move: Migration) -> Outcome:
-        """It is where the move has led, as it was before somebody confirmed or reverted."""
-        move.status, move.updated_at = "finished", self.now
-        return self._settled(row, "resize.error", error=self.reason)
 
     def _settle_moves(self) -> None:
         """The server goes: no move of it holds anything any more."""
