@@ -8,7 +8,6 @@ from sqlalchemy import select, update
 
 from api.compute.conftest import ComputeCloud
 from lifecycles.harness import Fate, crash_tests
-from tiffin.core.driver import Refused
 from tiffin.core.tables import LifecycleRow
 from tiffin.services.compute import reconcilers
 from tiffin.services.compute.tables import ComputeHost, Migration, Server
@@ -69,11 +68,12 @@ class MoveTrial:
         query = select(Consumer.type, ComputeHost.name).join(Allocation, Allocation.consumer_id == Consumer.id)
         with self.cloud.cloud.database.read() as session:
             rows = session.execute(query.join(ComputeHost, ComputeHost.id == Allocation.provider_id).distinct())
-            return {type: host for type, host in rows}
+            return {row[0]: row[1] for row in rows}
 
     def last_move(self) -> tuple[str, bool]:
         with self.cloud.cloud.database.read() as session:
-            return session.execute(select(Migration.status, Migration.settled).order_by(Migration.number.desc())).first()
+            row = session.execute(select(Migration).order_by(Migration.number.desc()).limit(1)).scalar_one()
+            return row.status, row.settled
 
     def check_whole(self, host: str, *, aside: str | None) -> None:
         """It runs here with all that it has, and beside what was set aside nothing is left of it anywhere else."""
@@ -207,6 +207,8 @@ class EvacuateTrial(MoveTrial):
 
     def answer_again(self) -> None:
         self.fate.spare()
+        if "host-1" in self.cloud.hosts.there:
+            return
         assert self.cloud.worlds["host-1"].guests[self.id].power == "running", "all the while"
         self.cloud.hosts.there["host-1"] = self.gone
         self.begun = False

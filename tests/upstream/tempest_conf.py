@@ -90,7 +90,7 @@ def _compute(cloud: Connection) -> Sections:
             "build_interval": "1",
             "build_timeout": "60",
         },
-        "compute-feature-enabled": dict.fromkeys(("console_output", "pause", "snapshot", "config_drive"), "true"),
+        "compute-feature-enabled": dict.fromkeys(("console_output", "pause", "snapshot", "config_drive", "resize"), "true"),
         "validation": {"run_validation": "false"},
     }
 

@@ -285,6 +285,19 @@ def test_a_reset_server_leaves_its_old_place(two: ComputeCloud) -> None:
     assert two.act(id, "migrate", token="admin").status == 202
 
 
+def test_a_host_that_a_server_may_come_back_to_stays(two: ComputeCloud) -> None:
+    id = two.server()
+    before = at(two, id)
+    two.act(id, "migrate", token="admin")
+    two.settle()
+    services = two.ok("GET", f"/os-services?host={before}", token="admin")["services"]
+    reply = two.do("DELETE", f"/os-services/{services[0]['id']}", token="admin")
+    assert (reply.status, "migrations" in reply.json["conflictingRequest"]["message"]) == (409, True)
+    two.act(id, "confirmResize")
+    two.settle()
+    assert two.do("DELETE", f"/os-services/{services[0]['id']}", token="admin").status == 204
+
+
 def test_members_of_a_group_stay_apart(two: ComputeCloud) -> None:
     body = {"server_group": {"name": "apart", "policy": "anti-affinity"}}
     group = two.ok("POST", "/os-server-groups", body)["server_group"]["id"]

@@ -123,7 +123,7 @@ class Migrate(Schema):
 @actions.action("migrate", policy=("os_compute_api:os-migrate-server:migrate", MANAGER), about=find)
 def migrate(call: Call, id: str, body: Any) -> None:
     row: Server = call.subject
-    host = (convert(Migrate, body or {}).host or None) if call.version >= (2, 56) else None
+    host = (convert(Migrate, {} if body is None else body).host or None) if call.version >= (2, 56) else None
     if host is not None:
         call.enforce(TO_HOST)
     ready(call, row, "migrate", ("active", "stopped"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, Conflict, NotFound
@@ -15,7 +15,7 @@ from tiffin.core.world import iso
 from tiffin.services.compute.resources.availability_zones import is_up, zone_of_hosts
 from tiffin.services.compute.resources.flavors import ADMIN
 from tiffin.services.compute.resources.words import Boolean, HostName, boolean
-from tiffin.services.compute.tables import ComputeHost, Server
+from tiffin.services.compute.tables import ComputeHost, Migration, Server
 from tiffin.services.placement import public as placement
 
 BINARY = "nova-compute"
@@ -156,6 +156,12 @@ def delete(call: Call, id: str) -> None:
     if busy:
         raise Conflict(
             "Unable to delete compute service that is hosting instances. Migrate or delete the instances first."
+        )
+    there = or_(Migration.source == row.name, Migration.dest == row.name)
+    if call.db.scalar(select(func.count()).where(there, Migration.settled.is_(False))):
+        raise Conflict(
+            "Unable to delete compute service that has in-progress migrations. Complete the migrations or delete the "
+            "instances first."
         )
     placement.forget_provider(call.db, row.id)
     call.record("delete", ("compute.service", row.service_id))
