@@ -92,7 +92,7 @@ def _compute(cloud: Connection) -> Sections:
             "build_timeout": "60",
         },
         "compute-feature-enabled": dict.fromkeys(("console_output", "pause", "snapshot", "config_drive", "resize"), "true")
-        | {"live_migration": "false"},
+        | {"live_migration": "false", "suspend": "false", "shelve": "false", "scheduler_enabled_filters": "all"},
         "validation": {"run_validation": "false"},
     }
 
