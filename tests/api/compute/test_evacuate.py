@@ -170,10 +170,13 @@ def test_a_move_that_lost_its_way_back_goes_on_when_both_hosts_answer(cloud: Com
     cloud.settle()
     assert cloud.states(id)[0] == "ERROR"
     come_back(cloud, "host-1")
-    reconcilers.moves(cloud.cloud)
+    for _ in range(3):
+        reconcilers.moves(cloud.cloud)
+    assert cloud.states(id)[0] == "REVERT_RESIZE"
     cloud.settle()
     assert cloud.states(id) == ("ACTIVE", "active", None, 1)
     assert where_real(cloud, id) == {"host-1": "running"}
+    assert [one["status"] for one in moves(cloud)] == ["error"]
     assert held(cloud) == {("INSTANCE", "host-1"): 1}
 
 

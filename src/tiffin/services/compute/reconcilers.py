@@ -131,10 +131,12 @@ def moves(cloud: Cloud) -> None:
 
 
 def _bring_back(cloud: Cloud, session: Session, move: Migration) -> None:
-    """Go on with the way back, once for each time that both hosts are there."""
+    """Go on with the way back when both hosts are there; until that has ended nobody asks again."""
     settings, now = cloud.service("compute").settings, cloud.world.clock()
     both = session.scalars(select(ComputeHost).where(ComputeHost.name.in_((move.source, str(move.dest)))))
     if all(is_up(host, now, settings) for host in both):
+        server = session.scalars(select(Server).where(Server.id == move.server_id)).one()
+        server.task_state = "resize_reverting"
         lifecycle.ask(session, now, (KIND, move.server_id), "revert", request_id=_request_id(cloud))
 
 
