@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import itertools
 import json
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from benchmarks import identity, real, scenarios  # noqa: E402  # reached by the path above
+from benchmarks import growth, identity, images, real, scenarios  # noqa: E402  # reached by the path above
 from benchmarks.api import Api  # noqa: E402
 from benchmarks.assignments import assignments  # noqa: E402
 from benchmarks.scenarios import MIB, Bench, Result  # noqa: E402
@@ -27,7 +28,9 @@ def main(argv: list[str]) -> int:
     """Give 0 when every budget was kept, 1 otherwise."""
     options = _options(argv)
     results: dict[str, list[Result]] = {}
-    for simulated in (True, False) if options.real else (True,):
+    if options.growth:
+        results["growth"] = _growth(options)
+    for simulated in () if options.growth else (True, False) if options.real else (True,):
         name = "simulated" if simulated else "real"
         results[name] = []
         with running_cloud(simulated=simulated) as cloud:
@@ -42,9 +45,21 @@ def main(argv: list[str]) -> int:
     return int(any(row.kept is False for rows in results.values() for row in rows))
 
 
+def _growth(options: argparse.Namespace) -> list[Result]:
+    rows = []
+    with running_cloud(simulated=True, settings=f"hosts = {growth.HOSTS}\n") as cloud:
+        admin = Api(cloud.address, cloud.clouds_yaml, ADMIN)
+        bench = Bench(cloud.home, cloud.address, True, admin, options.rounds, options.requests)
+        for result in itertools.chain(growth.scheduling(), growth.growth(bench)):
+            print(f"  growth: {_line(result)}", file=sys.stderr, flush=True)
+            rows.append(result)
+    return rows
+
+
 def _options(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tiffin bench", description=__doc__)
     parser.add_argument("--real", action="store_true", help="measure a cloud with QEMU and OVN too; needs root")
+    parser.add_argument("--growth", action="store_true", help="measure a thousand hosts and ten thousand servers instead")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there also")
     parser.add_argument("--rounds", type=int, default=5, help="how often each load is repeated; the median counts")
     parser.add_argument("--requests", type=int, default=1000, help="requests in a round")
@@ -66,6 +81,7 @@ def _measure(cloud: RunningCloud, options: argparse.Namespace) -> Iterator[Resul
         return
     yield from scenarios.short_requests(bench)
     yield from scenarios.lists_of_100(bench)
+    yield from images.thousand(bench)
     yield from identity.users(bench)
     yield from scenarios.image_bytes(bench, options.image_mib * MIB)
     yield from assignments(bench)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
 import statistics
@@ -19,6 +20,7 @@ from benchmarks import processes
 from benchmarks.api import COMPUTE, IMAGE, NETWORK, Api
 
 from tiffin.core.state_folder import StateFolder
+from tiffin.services.image.inspection import Inspection
 
 MIB = 1 << 20
 MANY = 100  # things in a list
@@ -256,7 +258,19 @@ def image_bytes(bench: Bench, size: int) -> Iterator[Result]:
     yield Result(f"disk, raw: read {gib:g} GiB", read, "MiB/s")
     yield Result(f"image upload {gib:g} GiB", upload, "MiB/s", write / 2, "177", at_least=True)
     yield Result(f"image download {gib:g} GiB", download, "MiB/s", read / 2, "1 478", at_least=True)
-    yield Result("memory growth during both", grown, "MB")
+    yield Result("memory growth during both", grown, "MB", 60)
+    yield Result("digests and formats alone", _inspection_speed(size), "MiB/s")
+
+
+def _inspection_speed(size: int) -> float:
+    """What an upload cannot exceed, in MiB/s: MD5 and SHA-512 beside each other, and a look at the formats."""
+    block, watched = _block(), Inspection("raw")
+
+    def inspect() -> None:
+        for _ in watched.watch(itertools.repeat(block, size // MIB)):
+            pass
+
+    return size / MIB / _timed(inspect)
 
 
 def _timed(do: Callable[[], None]) -> float:

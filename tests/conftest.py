@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 REAL = re.compile(r"^tests/(real|upstream)/|[\[-]real[]-]")
 """Tests with the marks `real` and `upstream` by their names, which is all that the scheduler sees."""
-TOGETHER = re.compile(r"^tests/(journeys|fuzz)/|^tests/cli/test_script\.py")
+TOGETHER = re.compile(r"^tests/(journeys|fuzz|postgresql)/|^tests/cli/test_script\.py")
 """Files whose tests share a fixture that costs seconds."""
 
 structlog.configure(processors=logs.PROCESSORS)

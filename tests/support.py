@@ -7,7 +7,8 @@ import functools
 import importlib
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from sqlalchemy import StaticPool, create_engine, make_url, select
@@ -94,11 +95,12 @@ class MemoryDatabase(Database):
     keeps the SQL that it has compiled with the engine, and compiling is most of what a test would do."""
 
     _free: ClassVar[list[MemoryDatabase]] = []
+    on_server = "TIFFIN_TEST_DATABASE" in os.environ
 
     @classmethod
     def take(cls) -> Database:
         """An empty one. Pages are copied from a template: a hundredth of the time that CREATE TABLE takes."""
-        if "TIFFIN_TEST_DATABASE" in os.environ:
+        if cls.on_server:
             return ServerDatabase.take()
         database = cls._free.pop() if cls._free else cls("sqlite://")
         with contextlib.closing(database.engine.raw_connection()) as connection:
@@ -110,42 +112,62 @@ class MemoryDatabase(Database):
         self._free.append(self)
 
 
-class ServerDatabase(Database):
-    """A database of this process on the server that TIFFIN_TEST_DATABASE names, emptied after each test."""
+@contextlib.contextmanager
+def in_memory() -> Iterator[None]:
+    """Databases in memory for this block, wherever the tests themselves run: they do all in the same order each time."""
+    before, MemoryDatabase.on_server = MemoryDatabase.on_server, False
+    yield
+    MemoryDatabase.on_server = before
 
-    _one: ClassVar[ServerDatabase | None] = None
-    _tables = 0
+
+_COUNTED = "SELECT sequencename FROM pg_sequences WHERE last_value IS NOT NULL"
+"""The sequences that have given a number."""
+
+
+class ServerDatabase(Database):
+    """A database of this process on the server that TIFFIN_TEST_DATABASE names. Once closed it is emptied and serves the next
+    test; that of a test which failed to close it is left alone."""
+
+    _free: ClassVar[list[ServerDatabase]] = []
+    _made = 0
+    _tables: tuple[str, ...] = ()
 
     @classmethod
     def take(cls) -> Database:
-        if cls._one is None:
-            cls._one = cls(_own_database(os.environ["TIFFIN_TEST_DATABASE"]))
-        if cls._tables != len(Table.metadata.tables):
-            Table.metadata.create_all(cls._one.writer)
-            cls._tables = len(Table.metadata.tables)
-        return cls._one
+        if not cls._free:
+            cls._made += 1
+            cls._free.append(cls(_own_database(os.environ["TIFFIN_TEST_DATABASE"], cls._made)))
+        database = cls._free.pop()
+        if len(database._tables) != len(Table.metadata.tables):
+            Table.metadata.create_all(database.writer)
+            database._tables = tuple(Table.metadata.tables)
+        return database
 
     def close(self) -> None:
         self._after.clear()
-        names = [table.name for table in Table.metadata.sorted_tables]
-        look = " UNION ALL ".join(f"SELECT '{n}' WHERE EXISTS (SELECT 1 FROM \"{n}\")" for n in names)
+        look = " UNION ALL ".join(f"SELECT '{n}' WHERE EXISTS (SELECT 1 FROM \"{n}\")" for n in self._tables)
         with self.writer.begin() as connection:
             connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
             for name in list(connection.exec_driver_sql(look).scalars()):
                 connection.exec_driver_sql(f'DELETE FROM "{name}"')
-            for sequence in connection.exec_driver_sql("SELECT sequencename FROM pg_sequences").scalars().all():
+            for sequence in connection.exec_driver_sql(_COUNTED).scalars().all():
                 connection.exec_driver_sql(f'ALTER SEQUENCE "{sequence}" RESTART')
+        self._free.append(self)
 
 
-def _own_database(server: str) -> str:
+def _own_database(server: str, number: int) -> str:
     """A new database on the server, named after this process."""
-    name = f"test{os.getpid()}"
+    name = f"test{os.getpid()}_{number}"
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}")
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     engine.dispose()
     return str(make_url(server).set(database=name).render_as_string(hide_password=False))
+
+
+OWN_QUOTAS = {"quotas": "own"}
+"""Of a service in a cloud without the identity service, which keeps the unified limits."""
 
 
 class TestCloud:
@@ -162,8 +184,10 @@ class TestCloud:
         secrets: Secrets | None = None,
         database: Database | None = None,
         sections: Mapping[str, Any] | None = None,
+        policy_folder: Path | None = None,
     ) -> None:
-        """`database` where one in memory will not do: it has every table. `sections`: what an operator has set."""
+        """`database` where one in memory will not do: it has every table. `sections` and `policy_folder`: what an operator
+        has set."""
         self.clock = clock or Clock()
         services = tuple(services)
         for ref in services:
@@ -174,7 +198,8 @@ class TestCloud:
             services,
             authenticator=authenticator,
             secrets=secrets or PlainSecrets(),
-            sections=sections,
+            sections={**(sections or {}), "image": {**OWN_QUOTAS, **(sections or {}).get("image", {})}},
+            policy_folder=policy_folder,
         )
         self.engine = Engine(self.cloud, "test")
         self.client = LocalClient(make(self.cloud, lambda detail: (200, {"status": "ok"})))

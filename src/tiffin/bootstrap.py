@@ -1,4 +1,4 @@
-"""What the first start leaves in a cloud: an admin, a demo project, a public network, flavors, a guest image.
+"""What the first start leaves in a cloud: an admin, a demo project, a public network, flavors, a guest image, definitions.
 
 Every part may be repeated, so that a kill anywhere is mended by the next start; when all is there, a fact in the database
 says so, and what users removed later stays removed.
@@ -29,6 +29,7 @@ FLAVORS = (
     ("m1.large", "4", 8192, 4, 80),
     ("m1.xlarge", "5", 16384, 8, 160),
 )
+COUNTED_BY_UNIFIED_LIMITS = ("image",)
 DONE = "first_start"
 IMAGE = "tiffin-tiny"
 
@@ -41,22 +42,44 @@ class FirstStartFailed(Exception):
 
 def identity(composition: Composition, tell: Tell) -> None:
     """The admin, the roles, the catalogue; and the demo project with its user at the very first start."""
-    from tiffin.services.identity import public
-
     tell("preparing identity")
     cloud, settings = composition.cloud, composition.settings
-    secrets = StateFolder(settings.home).secrets()
     with cloud.database.read() as session:
         done = session.get(Fact, DONE) is not None
-    if done and not _moved(cloud, settings):
-        return
+    if not done or _moved(cloud, settings):
+        _accounts(composition, done)
+    _limits(cloud)
+
+
+def _accounts(composition: Composition, done: bool) -> None:
+    from tiffin.services.identity import public
+
+    cloud, settings = composition.cloud, composition.settings
+    secrets = StateFolder(settings.home).secrets()
     with cloud.database.write() as session:
-        public.bootstrap(session, cloud.world, secrets.admin_password, settings.region, settings.url)
+        public.bootstrap(session, cloud.world, secrets.admin_password, settings.region, _url(settings))
         if not done:
             project = public.ensure_project(session, cloud.world, "demo", description="To try things out.")
             user = public.ensure_user(session, cloud.world, "demo", secrets.demo_password)
             public.ensure_role_on_project(session, user, project, "member")
-        session.merge(Fact(name="url", value=settings.url))
+        session.merge(Fact(name="url", value=_url(settings)))
+
+
+def _limits(cloud: Cloud) -> None:
+    """The unified limits of the services that count by them from the first; once, so that what an operator removes stays
+    removed."""
+    from tiffin.services.identity import public
+
+    for service in COUNTED_BY_UNIFIED_LIMITS:
+        fact = f"limits {service}"
+        with cloud.database.read() as session:
+            if session.get(Fact, fact) is not None:
+                continue
+        if cloud.service(service).unified_limits:
+            defaults = {quota.unified_name: quota.default for quota in cloud.service(service).quotas.values()}
+            with cloud.database.write() as session:
+                public.ensure_limits(session, cloud.world, service, defaults)
+                session.merge(Fact(name=fact, value="registered"))
 
 
 def let_admin_in(settings: Settings) -> list[str]:
@@ -73,11 +96,31 @@ def let_admin_in(settings: Settings) -> list[str]:
         folder.write_clouds_yaml(settings)
 
 
+def _url(settings: Settings) -> str:
+    """Where the catalogue says that the cloud is."""
+    from tiffin.services.identity.public import IdentitySettings
+
+    return settings.section("identity", IdentitySettings).shares.catalog_url.rstrip("/") or settings.url
+
+
 def _moved(cloud: Cloud, settings: Settings) -> bool:
-    """Whether the cloud listens elsewhere than its catalogue says."""
+    """Whether the cloud is elsewhere than its catalogue says."""
     with cloud.database.read() as session:
         known = session.get(Fact, "url")
-    return known is None or known.value != settings.url
+    return known is None or known.value != _url(settings)
+
+
+def definitions(composition: Composition, tell: Tell) -> None:
+    """The metadata definitions, also for a cloud that had its first start before there were any."""
+    from tiffin.services.image import metadef_catalogue
+
+    cloud = composition.cloud
+    with cloud.database.read() as session:
+        if metadef_catalogue.loaded(session):
+            return
+    tell("loading metadata definitions")
+    with cloud.database.write() as session:
+        metadef_catalogue.load(session, cloud.world)
 
 
 def first_start(composition: Composition, app: Callable[..., Any], tell: Tell) -> None:

@@ -18,12 +18,17 @@ from tiffin.core.migrate import migrate
 from tiffin.core.quota import UnifiedLimits
 from tiffin.core.settings import Settings, SettingsError, parts
 from tiffin.core.state_folder import StateFolder
+from tiffin.core.tables import Fact
 from tiffin.core.world import World
-from tiffin.host.joined import JoinedHosts
+from tiffin.host.joined import JoinedHosts, LocalHosts
 from tiffin.services.compute.drivers.base import DiskSource, Hosts, Hypervisor
 from tiffin.services.identity.public import Identity, IdentitySettings, KeptLimits, Keys
-from tiffin.services.image.drivers.base import ImageStores
+from tiffin.services.image.drivers.base import ImageCaches, ImageStore, ImageStores
+from tiffin.services.image.scratch import Scratch
+from tiffin.services.image.settings import Settings as ImageSettings
+from tiffin.services.image.settings import Store as StoreSettings
 from tiffin.services.network.drivers.base import HostNetwork, MetadataListener, NetworkBackend
+from tiffin.simulator.clock import SimulatedClock
 
 if TYPE_CHECKING:
     from tiffin.core.certificates import Identity as Certified
@@ -38,6 +43,8 @@ SERVICES = (
     ServiceRef("network", "/network", "tiffin.services.network.service"),
 )
 
+AHEAD = "simulator.ahead"
+"""The fact that tells how far the time of a simulated cloud was moved on, in seconds."""
 Tell = Callable[[str], None]
 """Says to people what is being done now."""
 
@@ -50,11 +57,13 @@ class Composition:
     engine: Engine
     settings: Settings
     daemons: Any = None  # OVN's, on a real cloud
+    data_centre: Any = None  # simulator.DataCentre, on a simulated one
 
 
-def compose(settings: Settings, tell: Tell = lambda step: None, world: World | None = None) -> Composition:
+def compose(settings: Settings, tell: Tell = lambda step: None) -> Composition:
     """Put a cloud together from its settings. Opens the database and brings it up to date; starts nothing."""
-    world = world or World()
+    clock = SimulatedClock() if settings.simulated else None
+    world = World(clock=clock) if clock else World()
     home = settings.home
     tell("opening the database")
     database = open_database(settings)
@@ -73,16 +82,21 @@ def compose(settings: Settings, tell: Tell = lambda step: None, world: World | N
     _check_sections(cloud, settings)
     cloud.add(Identity, identity)
     cloud.add(UnifiedLimits, _limits(database, settings, identity))
-    cloud.add_lazy(ImageStores, lambda: _image_stores(home))
-    if settings.simulated:
-        daemons = None
-        _simulated(cloud, settings)
-    else:
-        daemons = _real(cloud, settings)
-    return Composition(cloud, Engine(cloud, node()), settings, daemons)
+    cloud.add_lazy(ImageStores, lambda: _image_stores(home, cloud.service("image").settings))
+    cloud.add_lazy(ImageCaches, lambda: _image_caches(cloud))
+    cloud.add(Scratch, Scratch(home / "scratch"))
+    _protect_properties(cloud, settings)
+    engine = Engine(cloud, f"{node()}:{settings.tag}")
+    if clock:
+        return Composition(cloud, engine, settings, data_centre=_simulated(cloud, settings, clock))
+    return Composition(cloud, engine, settings, daemons=_real(cloud, settings))
 
 
 def database_of(settings: Settings) -> Database:
+    """The cloud's database, as it is. Raises `SettingsError` for one that no driver is there for."""
+    kind = (settings.database or "sqlite:").partition(":")[0]
+    if kind not in ("sqlite", "postgresql", "postgresql+psycopg"):
+        raise SettingsError(f"database: there is no driver for {kind}:// here; write postgresql://user@host/name.")
     # the hosts of a simulated cloud do not outlive its process: there is nothing to agree with after a power cut
     return Database(settings.database or f"sqlite:///{settings.home / 'tiffin.db'}", durable=not settings.simulated)
 
@@ -129,31 +143,85 @@ def node() -> str:
     return socket.gethostname()
 
 
-def _image_stores(home: Path) -> ImageStores:
+def _image_stores(home: Path, image: ImageSettings) -> ImageStores:
     from tiffin.services.image.drivers.files import FileStore
 
-    return ImageStores([FileStore(home / "images")])
+    if not image.stores:
+        return ImageStores([FileStore(home / "images")])
+    stores = {name: _image_store(name, store, image, home) for name, store in image.stores.items()}
+    return ImageStores(
+        [made for name, made in stores.items() if not image.stores[name].staging],
+        default=next(name for name, store in image.stores.items() if store.default),
+        staging=next((made for name, made in stores.items() if image.stores[name].staging), None),
+        weights={name: store.weight for name, store in image.stores.items() if store.weight},
+    )
 
 
-def _simulated(cloud: Cloud, settings: Settings) -> None:
+def _image_store(name: str, store: StoreSettings, image: ImageSettings, home: Path) -> ImageStore:
+    if store.kind == "file":
+        from tiffin.services.image.drivers.files import FileStore
+
+        folder = Path(store.folder) / "tiffin-images" if store.folder else home / "images"
+        return FileStore(folder, name=name, description=store.description)
+    if store.kind == "rbd":
+        from tiffin.services.image.drivers.librbd import Account
+        from tiffin.services.image.drivers.rbd import RbdStore
+
+        account = Account(conf=store.conf, user=store.user, pool=store.pool, seconds=store.seconds)
+        return RbdStore(account, name=name, description=store.description)
+    from tiffin.services.image.drivers.http import HttpStore
+    from tiffin.services.image.web import WebReader
+
+    return HttpStore(WebReader(image.web, image.limits.bytes), name=name, description=store.description)
+
+
+def _protect_properties(cloud: Cloud, settings: Settings) -> None:
+    """The file that says which properties of images only some may touch. Raises `SettingsError` when there is a mistake."""
+    if "property_protection" in settings.sections.get("image", {}):
+        from tiffin.services.image.protections import Protections, load
+
+        found = load(settings.home / "policy", cloud.service("image").settings.property_protection)
+        if found is not None:
+            cloud.add(Protections, found)
+            cloud.policy("image").asked = found.rules()
+
+
+def _image_caches(cloud: Cloud) -> ImageCaches:
+    from tiffin.services.compute.image_caches import HostCaches
+
+    return HostCaches(cloud)
+
+
+def _simulated(cloud: Cloud, settings: Settings, clock: SimulatedClock) -> Any:
     """Hosts and networks in memory."""
-    from tiffin.simulator.hypervisor import FACTS, SimulatedHypervisor
-    from tiffin.simulator.network import SimulatedHostNetwork, SimulatedNetwork
-    from tiffin.simulator.world import SimulatedWorld
+    from tiffin.simulator.data_centre import DataCentre, Sources
+    from tiffin.simulator.network import SimulatedNetwork
 
     names = [node()] if settings.hosts == 1 else [f"host-{n:04d}" for n in range(1, settings.hosts + 1)]
     network = SimulatedNetwork()
-    source = image_source(cloud)
-    hosts: dict[str, tuple[Hypervisor, HostNetwork]] = {
-        name: (
-            SimulatedHypervisor(source, cloud.world.clock, SimulatedWorld(), msgspec.structs.replace(FACTS, hostname=name),
-                                disks=disk_source(cloud, name)),
-            SimulatedHostNetwork(network, name),
-        )
-        for name in names
-    }
+    with cloud.database.read() as session:
+        ahead = session.get(Fact, AHEAD)
+    clock.ahead = float(ahead.value) if ahead else 0.0
+    centre = DataCentre(names, Sources(image_source(cloud), lambda name: disk_source(cloud, name)), clock, network)
     cloud.add(NetworkBackend, network)
-    cloud.add(Hosts, JoinedHosts(cloud, settings.home / "keys", hosts, cloud.world.clock))
+    cloud.add(Hosts, JoinedHosts(cloud, settings.home / "keys", centre, cloud.world.clock))
+    return centre
+
+
+def control(composition: Composition, folder: Path) -> None:
+    """Let people make trouble in a simulated cloud, by a socket in this folder. Call it when the cloud works."""
+    from tiffin.core import background, channel
+    from tiffin.simulator.control import Control
+
+    cloud = composition.cloud
+
+    def moved(ahead: float) -> None:
+        with cloud.database.write() as session:
+            session.merge(Fact(name=AHEAD, value=str(ahead)))
+        background.reconcile(cloud)  # hosts have been there all that time
+        composition.engine.hint()
+
+    channel.listen(folder, "simulator.sock", Control(composition.data_centre, moved).do)
 
 
 def _real(cloud: Cloud, settings: Settings) -> Any:
@@ -174,7 +242,7 @@ def _real(cloud: Cloud, settings: Settings) -> Any:
     source, disks = image_source(cloud), disk_source(cloud, node())
     qemu = Qemu(home.host, source, network.launch_prefix, cloud.world.clock, node(), options, disks=disks)
     cloud.add_lazy(NetworkBackend, lambda: Ovn(daemons.names.nb, daemons.names.sb))
-    cloud.add(Hosts, JoinedHosts(cloud, settings.home / "keys", {node(): (qemu, network)}, cloud.world.clock))
+    cloud.add(Hosts, JoinedHosts(cloud, settings.home / "keys", LocalHosts({node(): (qemu, network)}), cloud.world.clock))
     return daemons
 
 

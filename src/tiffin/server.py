@@ -76,6 +76,7 @@ class Running:
         try:
             composition = self.composition
             bootstrap.identity(composition, self.progress.tell)
+            bootstrap.definitions(composition, self.progress.tell)
             if composition.daemons is not None:
                 self.progress.tell("starting the network")
                 composition.daemons.start()
@@ -85,6 +86,8 @@ class Running:
             composition.engine.start(ENGINE_THREADS)
             bootstrap.first_start(composition, app, self.progress.tell)
             structlog.contextvars.clear_contextvars()  # of the first start's own requests
+            if composition.data_centre is not None:
+                main.control(composition, StateFolder(self.settings.home).run)
             self.progress.ready = True
             gc.freeze()  # what start-up made stays; the collector need not look at it again
             gc.enable()

@@ -276,7 +276,7 @@ def _in_a_file(folder: Path) -> Database:
 
 
 def test_who_keeps_the_limits_alone_reads_no_others(tmp_path: Path) -> None:
-    """One statement for the limit and one for what is used, as ever (and PostgreSQL's lock)."""
+    """One statement for the limit and one for what is used, as ever."""
     cloud, said = ComputeCloud(), []
 
     def hear(*args: Any) -> None:

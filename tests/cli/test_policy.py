@@ -128,6 +128,29 @@ def test_without_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "say of which service" in capsys.readouterr().err
 
 
+def test_the_check_knows_the_file_of_properties(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "policy").mkdir()
+    file = tmp_path / "policy" / "properties.conf"
+    file.write_text("[.*]\ncreate = @\nread = @\nupdate = @\n")
+    assert main(["policy", "check", "--home", str(tmp_path)]) == 1
+    assert "no service reads it" in capsys.readouterr().out
+    (tmp_path / "tiffin.toml").write_text('[image.property_protection]\nfile = "properties.conf"\n')
+    assert main(["policy", "check", "--home", str(tmp_path)]) == 1
+    assert "'delete'" in capsys.readouterr().out
+    file.write_text(f"{file.read_text()}delete = admin\n")
+    assert main(["policy", "check", "--home", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{file}: works as it says.\n"
+    file.write_text("[.*]\ncreate = @\nread = @\nupdate = accountant\ndelete = !\n")
+    (tmp_path / "policy" / "image.yaml").write_text('"accountant": "role:accountant"\n"clerk": "role:clerk"\n')
+    assert main(["policy", "check", "image", "--home", str(tmp_path)]) == 1
+    assert "accountant: there is no such rule" in capsys.readouterr().out
+    with (tmp_path / "tiffin.toml").open("a") as settings:
+        settings.write('rule_format = "policies"\n')
+    assert main(["policy", "check", "image", "--home", str(tmp_path)]) == 1
+    told = capsys.readouterr().out
+    assert ("accountant: " in told, "clerk: there is no such rule" in told) == (False, True)
+
+
 @pytest.mark.parametrize("role", ["member", "reader", "admin"])
 def test_oslos_checker_judges_as_we_do(cloud: IdentityCloud, tool: Tool, tmp_path: Path, role: str) -> None:
     """On a token as this cloud shows it, and on a file that overrides some rules."""

@@ -135,3 +135,10 @@ def test_clouds_in_different_homes_have_different_tags() -> None:
     assert re.fullmatch("tf-[0-9a-f]{8}", one.tag)
     assert one.tag != other.tag
     assert one.tag == Settings(home=Path("/a"), listen="127.0.0.1:1").tag
+
+
+def test_a_database_that_nobody_drives_is_refused(tmp_path: Path) -> None:
+    from tiffin.main import database_of
+
+    with pytest.raises(SettingsError, match="no driver for mysql://"):
+        database_of(Settings(home=tmp_path, database="mysql://root@localhost/tiffin"))

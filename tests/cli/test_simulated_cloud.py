@@ -87,6 +87,20 @@ def test_bootstrap_lets_the_administrator_in(tiffin: Tiffin, listen: str, tmp_pa
     assert tiffin("bootstrap").stdout == "Nothing was amiss.\n"
 
 
+def test_its_time_and_its_trouble(tiffin: Tiffin, listen: str) -> None:
+    assert "does not run" not in tiffin("up", "--simulated", "--hosts", "3", "--listen", listen).stdout
+    assert json.loads(tiffin("simulator", "show").stdout)["hosts"] == 3
+    assert "fail" in tiffin("simulator", "fail", "host-0002", "ensure_running", "5", "times").stdout
+    assert "no host 'host-9'" in tiffin("simulator", "cut", "host-9", code=1).stderr
+    tiffin("simulator", "advance", "3600")
+    assert "runs with 3 hosts already" in tiffin("up", "--hosts", "2", code=1).stderr
+    tiffin("down")
+    assert "does not run" in tiffin("simulator", "show", code=1).stderr
+    tiffin("up", "--hosts", "2")
+    shown = json.loads(tiffin("simulator", "show").stdout)
+    assert (shown["hosts"], shown["ahead-seconds"], shown["fail"]) == (2, 3600.0, [])
+
+
 def test_two_ups_at_once_start_one_server(tiffin: Tiffin, tmp_path: Path, listen: str) -> None:
     words = argv(tmp_path / "home", "up", "--simulated", "--listen", listen)
     with (

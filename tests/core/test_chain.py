@@ -38,7 +38,7 @@ def test_a_resource_lives_and_dies(cloud: TestCloud) -> None:
     cloud.settle()
     assert cloud.ask("GET", f"/toy/v1/toys/{id}").status == 404
     with cloud.cloud.database.read() as session:
-        assert session.scalars(select(Change.kind)).all() == ["create", "create.end", "delete"]
+        assert session.scalars(select(Change.kind).order_by(Change.sequence)).all() == ["create", "create.end", "delete"]
         assert session.scalars(select(LifecycleRow)).all() == []
 
 

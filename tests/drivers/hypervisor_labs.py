@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -38,6 +39,7 @@ class Lab(ABC):
     def __init__(self) -> None:
         self.store: dict[str, bytes] = {}
         self.disks: DiskSource = disk_ranges.nowhere
+        self.served = 0  # bytes that the image store has given
         self._numbers = itertools.count(1)
 
     @contextlib.contextmanager
@@ -74,6 +76,10 @@ class Lab(ABC):
         """The same guest, but it does not hear its power button."""
 
     @abstractmethod
+    def copied(self, guest: Guest) -> int:
+        """The bytes that the root disk takes beside the cached image, on which it stands."""
+
+    @abstractmethod
     def leftovers(self) -> list[str]:
         """What there is of any guest."""
 
@@ -83,8 +89,12 @@ class Lab(ABC):
     def source(self, image_id: str) -> Iterator[bytes]:
         if image_id not in self.store:
             raise Impossible(f"there is no image {image_id}")
-        content = self.store[image_id]
-        return (content[at : at + 65536] for at in range(0, len(content), 65536))
+        return self._serve(self.store[image_id])
+
+    def _serve(self, content: bytes) -> Iterator[bytes]:
+        for at in range(0, len(content), 65536):
+            self.served += len(content[at : at + 65536])
+            yield content[at : at + 65536]
 
     def image(self, content: bytes, disk_format: str = "raw") -> BaseImage:
         """Upload an image, and describe it as it is."""
@@ -180,6 +190,11 @@ class SimulatedLab(Lab):
         self.world.guests[guest.id].deaf = True
         return guest
 
+    def copied(self, guest: Guest) -> int:
+        assert guest.image is not None
+        assert self.world.guests[guest.id].images == {guest.image.id}
+        return 0
+
     def leftovers(self) -> list[str]:
         return list(self.world.guests)
 
@@ -260,6 +275,16 @@ class RealLab(Lab):
         """An interface in the guests' network namespace."""
         subprocess.run(("ip", "-n", self.namespace, "tuntap", "add", name, "mode", "tap"), check=True)
         return name
+
+    def copied(self, guest: Guest) -> int:
+        assert guest.image is not None
+        disk = self.folder(guest.id) / "root.qcow2"
+        with open(disk, "rb") as file:
+            start, length = struct.unpack(">8xQI", file.read(20))  # docs/interop/qcow2 of QEMU: where the backing file's name is
+            file.seek(start)
+            base = self.folder(guest.id) / file.read(length).decode()
+        assert base.samefile(self.root / "host/cache" / guest.image.id / "image")
+        return disk.stat().st_blocks * 512
 
     def leftovers(self) -> list[str]:
         guests = self.root / "host/guests"

@@ -371,17 +371,56 @@ def test_an_image_is_fetched_once_and_kept_while_a_disk_stands_on_it(lab: Lab) -
     assert guest.image is not None
     lab.store.clear()
     second = lab.build(lab.guest(image=guest.image))
-    lab.hypervisor.prune_images(frozenset())
+    assert not lab.hypervisor.forget_image(guest.image.id)
     lab.hypervisor.forget_guest(ONE, guest.id)
-    lab.hypervisor.prune_images(frozenset())
+    assert not lab.hypervisor.forget_image(guest.image.id)
     lab.hypervisor.ensure_running(ONE, second)
     lab.hypervisor.forget_guest(ONE, second.id)
-    lab.hypervisor.prune_images(frozenset({guest.image.id}))
     lab.build(third := lab.guest(image=guest.image))
     lab.hypervisor.forget_guest(ONE, third.id)
-    lab.hypervisor.prune_images(frozenset())
+    assert [lab.hypervisor.forget_image(guest.image.id) for _ in range(2)] == [True, True]
+    assert lab.hypervisor.cached_images() == []
     with pytest.raises(Impossible):
         lab.build(lab.guest(image=guest.image))
+
+
+def test_a_boot_from_the_cache_copies_no_data(lab: Lab) -> None:
+    image = lab.image(boot_sector.disk(size=4 << 20))
+    for _ in range(2):
+        lab.hypervisor.prefetch_image(image)
+    assert lab.served == image.size  # fetched once
+    guests = [lab.boot(lab.guest(image=image)) for _ in range(2)]
+    assert lab.served == image.size
+    assert [lab.copied(guest) < image.size // 2 for guest in guests] == [True, True]
+    (cached,) = lab.hypervisor.cached_images()
+    assert (cached.id, cached.size, cached.hits) == (image.id, image.size, 2)
+
+
+def test_the_cache_tells_what_is_in_it(lab: Lab) -> None:
+    one, other = lab.image(boot_sector.disk()), lab.image(bytes(1 << 16))
+    assert lab.hypervisor.cached_images() == []
+    lab.hypervisor.prefetch_image(one)
+    lab.hypervisor.prefetch_image(other)
+    guest = lab.guest(image=one)
+    for _ in range(2):
+        lab.hypervisor.ensure_image(ONE, guest.id, one)
+    found = {cached.id: cached for cached in lab.hypervisor.cached_images()}
+    assert found.keys() == {one.id, other.id}
+    assert (found[one.id].hits, found[one.id].size) == (1, one.size)
+    assert (found[other.id].hits, found[other.id].size) == (0, other.size)
+    assert all(cached.last_modified <= cached.last_accessed for cached in found.values())
+    for unfit in ("../a", "", "."):
+        with pytest.raises(Impossible):
+            lab.hypervisor.forget_image(unfit)
+    assert lab.hypervisor.clean_images(0.0) == 0
+    assert len(lab.hypervisor.cached_images()) == 2
+
+
+def test_a_hostile_image_is_not_prefetched(lab: Lab) -> None:
+    image = lab.image(with_backing_file(), "qcow2")
+    with pytest.raises(Impossible, match="unsafe"):
+        lab.hypervisor.prefetch_image(image)
+    assert lab.hypervisor.cached_images() == []
 
 
 @pytest.mark.parametrize("files", [{"../a": b""}, {"/a": b""}, {"": b""}, {"a/../../b": b""}, {"a\0": b""},

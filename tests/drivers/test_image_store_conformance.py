@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tiffin.core.driver import Refused
+from drivers.ceph import rbd_store
+from tiffin.core.driver import Impossible, Refused
 from tiffin.services.image.drivers.base import CHUNK, ImageStore, Missing, StoreFull
 from tiffin.services.image.drivers.files import FileStore
+from tiffin.services.image.drivers.http import HttpStore
 from tiffin.services.image.drivers.simulated import MemoryStore
+from tiffin.services.image.web import WebReader
+from web_servers import WebServer, pages, reply, says, serving
 
 STORES: dict[str, Callable[[Path], ImageStore]] = {
     "files": lambda folder: FileStore(folder / "images"),
@@ -19,9 +26,14 @@ STORES: dict[str, Callable[[Path], ImageStore]] = {
 }
 
 
-@pytest.fixture(params=sorted(STORES))
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ImageStore:
-    return STORES[request.param](tmp_path)
+@pytest.fixture(params=[*sorted(STORES), pytest.param("rbd", id="rbd-real", marks=pytest.mark.real)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ImageStore]:
+    """An empty store of each kind."""
+    if request.param in STORES:
+        yield STORES[request.param](tmp_path)
+        return
+    with rbd_store(request.getfixturevalue("ceph_cluster")) as found:
+        yield found
 
 
 def text(store: ImageStore, key: str, start: int = 0, length: int | None = None) -> bytes:
@@ -106,13 +118,25 @@ def test_deletion_wins_over_a_writer(store: ImageStore) -> None:
 
 
 def test_a_reader_may_leave_early_and_outlives_deletion(store: ImageStore) -> None:
-    store.write("a", [bytes(CHUNK), bytes(CHUNK)])
+    data = [b"1" * CHUNK, b"2" * CHUNK, b"3" * CHUNK]
+    store.write("a", data)
     reader = store.read("a")
-    assert len(next(reader)) == CHUNK
-    store.delete("a")
-    assert len(next(reader)) == CHUNK
+    assert next(reader) == data[0]
+    with contextlib.suppress(Refused):  # some stores delete when the last reader has gone
+        store.delete("a")
+    assert next(reader) == data[1]
     for chunks in (reader, iter(())):
         getattr(chunks, "close", lambda: None)()
+    store.delete("a")
+    assert list(store.keys()) == []
+
+
+def test_what_a_store_tells_about_itself(store: ImageStore) -> None:
+    store.write("a", [b"x"])
+    assert store.in_use("a") is False
+    assert store.in_use("never") is False
+    assert re.fullmatch(r"(file|memory|rbd)://.*\ba(/snap)?", store.address("a"))
+    assert json.dumps(store.facts())
 
 
 def test_many_at_once(store: ImageStore) -> None:
@@ -153,3 +177,69 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "images" / "a.part").mkdir()
     with pytest.raises(Refused):
         store.write("a", [b"x"])
+
+
+# --- a store that is only read: its keys are addresses ------------------------------------------------------------------
+
+DATA = bytes(range(251)) * 10_000
+
+
+def http_store(server: WebServer) -> HttpStore:
+    return HttpStore(WebReader(server.rules(), most=1 << 30))
+
+
+def test_what_is_elsewhere_is_read() -> None:
+    with serving(pages(image=DATA, empty=b"")) as server:
+        store, url = http_store(server), f"{server.url}/image"
+        assert text(store, url) == DATA
+        assert all(0 < len(chunk) <= CHUNK for chunk in store.read(url))
+        assert text(store, url, 5, 10) == DATA[5:15]
+        assert text(store, url, CHUNK - 3) == DATA[CHUNK - 3 :]
+        assert text(store, url, len(DATA) - 1, 99) == DATA[-1:]
+        assert text(store, url, len(DATA)) == b""
+        assert text(store, url, 3, 0) == b""
+        assert text(store, f"{server.url}/empty") == b""
+        assert (store.size(url), store.size(f"{server.url}/empty")) == (len(DATA), 0)
+
+
+def test_what_is_elsewhere_is_never_changed() -> None:
+    with serving(pages(image=DATA)) as server:
+        store, url = http_store(server), f"{server.url}/image"
+        assert not store.writable
+        with pytest.raises(Impossible, match="Nothing can be written"):
+            store.write("a-1", [b"x"])
+        store.delete(url)
+        store.delete("never")
+        assert server.asked == []
+        assert list(store.keys()) == []
+        assert text(store, url) == DATA
+
+
+def test_what_is_elsewhere_may_be_gone() -> None:
+    """It is said at once, not at the first chunk."""
+    with serving(pages()) as server:
+        store, url = http_store(server), f"{server.url}/image"
+        for ask in (store.read, store.size):
+            with pytest.raises(Missing, match="is not there"):
+                ask(url)
+    for ask in (store.read, store.size):
+        with pytest.raises(Refused, match="does not answer"):
+            ask(url)
+
+
+def test_a_reader_of_what_is_elsewhere_may_leave_early() -> None:
+    with serving(says(reply("200 OK", bytes(64 * CHUNK)))) as server:
+        reader = http_store(server).read(f"{server.url}/image")
+        assert len(next(reader)) == CHUNK
+        reader.close()  # type: ignore[attr-defined]  # an iterator that can be closed
+    assert server.gone, "the server has sent it all to somebody who had gone"
+
+
+@pytest.mark.parametrize("key", ["", "a-1", "http://10.0.0.1/x", "file:///etc/passwd", "http://example.org:22/"])
+def test_addresses_that_are_not_read(key: str) -> None:
+    with serving(pages(image=DATA)) as server:
+        store = http_store(server)
+        for ask in (store.read, store.size):
+            with pytest.raises(Impossible):
+                ask(key)
+        assert server.asked == []

@@ -35,6 +35,7 @@ class Attacker(LocalClient):
         app: Callable[..., Any] = make(self.composition.cloud, lambda detail: (200, {"status": "ok"}))
         super().__init__(app, "127.0.0.1:8000")
         bootstrap.identity(self.composition, lambda step: None)
+        bootstrap.definitions(self.composition, lambda step: None)
         bootstrap.first_start(self.composition, app, lambda step: None)
         secrets = folder.secrets()
         self.tokens = {
@@ -124,6 +125,9 @@ class Attacker(LocalClient):
         server = {"name": "s", "imageRef": image, "flavorRef": "1", "networks": [{"uuid": net}]}
         self._do("POST", f"{compute}/servers", server, "server")
         self._do("POST", "/image/v2/images", {"name": "i", "disk_format": "raw", "container_format": "bare"})
+        part = [{"name": image}]  # names are what is known of them, so that they are like ids here
+        parts = {"objects": part, "tags": part, "resource_type_associations": part}
+        self._do("POST", "/image/v2/metadefs/namespaces", {"namespace": image, "visibility": "public", **parts}, who="admin")
         self._do("GET", "/placement/resource_providers", who="admin")
         self._do("GET", "/identity/v3/users", who="admin")
         self._do("GET", "/identity/v3/projects", who="admin")

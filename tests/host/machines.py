@@ -11,7 +11,7 @@ from api.compute.conftest import ComputeCloud
 from tiffin.core.certificates import Identity
 from tiffin.host.agent import Agent, Controller, Membership
 from tiffin.host.door import Door, Keys
-from tiffin.host.joined import JoinedHosts
+from tiffin.host.joined import JoinedHosts, LocalHosts
 from tiffin.host.joining import join
 from tiffin.services.compute import joining, reconcilers
 from tiffin.services.compute.drivers.base import Hosts, Hypervisor
@@ -60,7 +60,7 @@ class Controllers(ComputeCloud):
         self.keys = Keys(folder / "keys")
         self.keys.ensure(self.clock.now)
         self.door = Door(self.cloud, self.keys).open(("127.0.0.1", 0))
-        self.joined = JoinedHosts(self.cloud, folder / "keys", self.hosts.there, time.monotonic)
+        self.joined = JoinedHosts(self.cloud, folder / "keys", LocalHosts(self.hosts.there), time.monotonic)
         self.cloud.add(Hosts, self.joined)  # type: ignore[arg-type]
         self.machines: list[Machine] = []
 

@@ -25,6 +25,9 @@ ROTATED_BY_THE_CLI = ("tiffin.services.identity.keys", "tiffin.services.identity
 MENDED_BY_THE_CLI = ("tiffin.bootstrap",)
 """`bootstrap` works on a cloud that lets nobody in, or does not run."""
 
+MOVED_BY_THE_CLI = ("tiffin.main",)
+"""`migrate-database` moves the rows of every service while no server writes."""
+
 
 HOSTS_BY_THE_CLI = ("tiffin.host",)
 """A machine joins a cloud before anything of ours runs on it."""
@@ -54,7 +57,9 @@ def allowed(own: str, wanted: str) -> bool:
     if own.startswith("tiffin.simulator"):
         return wanted.startswith(("tiffin.core", "tiffin.simulator")) or _is_shared_by_drivers(wanted)
     if own.startswith("tiffin.cli"):
-        ours = (*ENDED_BY_THE_CLI, *ROTATED_BY_THE_CLI, *MENDED_BY_THE_CLI, *HOSTS_BY_THE_CLI)
+        ours = (
+            *ENDED_BY_THE_CLI, *ROTATED_BY_THE_CLI, *MENDED_BY_THE_CLI, *MOVED_BY_THE_CLI, *HOSTS_BY_THE_CLI,
+        )  # fmt: skip
         return wanted.startswith(("tiffin.core", "tiffin.cli", *ours))
     if own.startswith("tiffin.host"):
         compute = tuple(f"tiffin.services.compute.{room}" for room in SPOKEN_WITH_AGENTS)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from running_cloud import REPOSITORY, free_address, tiffin
+from tiffin.cli.postgresql import binaries, private_server
 
 GUIDES = sorted((REPOSITORY / "docs" / "guides").glob("*.md"))
 RUN = re.compile(r"^```sh run\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -33,17 +34,32 @@ def surroundings(tmp_path: Path) -> Iterator[dict[str, str]]:
     yield os.environ | {"PYTHONPATH": str(REPOSITORY / "src")} | words
     if Path(words["CLOUD"] + "-2/agent.json").exists():
         tiffin("host", "leave", "--home", words["CLOUD"] + "-2", check=False)
-    for home in (words["CLOUD"], words["CLOUD"] + "-2"):
+    for home in (words["CLOUD"] + "-2", words["CLOUD"]):
         tiffin("destroy", "--yes", "--home", home, check=False)
 
 
+@pytest.fixture
+def database(guide: Path) -> Iterator[dict[str, str]]:
+    """DATABASE, for a guide that speaks of it."""
+    if "$DATABASE" not in guide.read_text():
+        yield {}
+        return
+    if binaries() is None:
+        pytest.skip("there is no PostgreSQL server on this machine")
+    with private_server() as server:
+        yield {"DATABASE": server.make("cloud")}
+
+
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
-def test_a_guides_commands_execute(guide: Path, surroundings: dict[str, str], tmp_path: Path) -> None:
+def test_a_guides_commands_execute(
+    guide: Path, database: dict[str, str], surroundings: dict[str, str], tmp_path: Path
+) -> None:
     blocks = RUN.findall(guide.read_text())
     assert blocks
     if " up " not in blocks[0]:
         tiffin("up", "--simulated", "--home", surroundings["CLOUD"], "--listen", surroundings["LISTEN"])
     done = subprocess.run(
-        ["sh", "-eux"], input="".join(blocks), cwd=tmp_path, env=surroundings, capture_output=True, text=True, timeout=240
-    )
+        ["sh", "-eux"], input="".join(blocks), cwd=tmp_path, env=surroundings | database, capture_output=True, text=True,
+        timeout=240,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 
 from api.image.conftest import ImageCloud
 from lifecycles.harness import Crash, Fate, crash_tests
+from tiffin.core.driver import Refused
 from tiffin.core.tables import Change, LifecycleRow
 from tiffin.services.image import uploads
 from tiffin.services.image.drivers.base import ImageStores
@@ -51,36 +52,7 @@ class FatefulCloud(ImageCloud):
         assert sorted(self.store.keys()) == sorted(blob.id for blob in self.blobs())
 
 
-class ImportTrial:
-    """Staged bytes become the image."""
-
-    def __init__(self, fate: Fate) -> None:
-        self.cloud = FatefulCloud(fate)
-        self.id = self.cloud.make()["id"]
-        assert self.cloud.put(self.id, DATA, what="stage").status == 204
-
-    def begin(self) -> None:
-        asked = {"method": {"name": "glance-direct"}}
-        assert self.cloud.ask("POST", f"/image/v2/images/{self.id}/import", json=asked).status == 202
-
-    def delete(self) -> None:
-        assert self.cloud.ask("DELETE", f"/image/v2/images/{self.id}").status == 204
-
-    def check_promise(self) -> None:
-        assert self.cloud.show(self.id)["status"] == "active"
-        assert self.cloud.ask("GET", f"/image/v2/images/{self.id}/file").body == DATA
-        assert [blob.role for blob in self.cloud.blobs()] == ["data"]
-        assert self.cloud.changes("import.end") == 1
-        self.cloud.check_consistent()
-
-    check_failed = check_promise  # it needs nothing from the world
-
-    def check_gone(self) -> None:
-        assert self.cloud.row() is None
-        assert (self.cloud.blobs(), list(self.cloud.store.keys()), self.cloud.lives()) == ([], [], 0)
-
-
-class BrokenUploadTrial(ImportTrial):
+class BrokenUploadTrial:
     """A process dies while it receives an upload: the image can be tried again and its bytes are forgotten."""
 
     def __init__(self, fate: Fate) -> None:
@@ -104,8 +76,14 @@ class BrokenUploadTrial(ImportTrial):
         assert self.cloud.show(self.id)["status"] == "queued"
         assert set(self.cloud.store.keys()) <= {blob.id for blob in self.cloud.blobs()}
 
+    def delete(self) -> None:
+        assert self.cloud.ask("DELETE", f"/image/v2/images/{self.id}").status == 204
 
-TestImport = crash_tests(ImportTrial)
+    def check_gone(self) -> None:
+        assert self.cloud.row() is None
+        assert (self.cloud.blobs(), list(self.cloud.store.keys()), self.cloud.lives()) == ([], [], 0)
+
+
 TestBrokenUpload = crash_tests(BrokenUploadTrial)
 
 
@@ -180,6 +158,26 @@ def test_an_upload_whose_process_is_gone_is_not_waited_for(files: FileCloud) -> 
     end_dead_uploads(files.cloud)
     assert files.put(files.id, DATA).status == 204  # at once, before its lifecycle has looked
     assert len(list(files.store.keys())) == 1
+
+
+def test_a_store_that_was_renamed_loses_nothing(files: FileCloud) -> None:
+    files.upload()
+    renamed = FileStore(files.store.folder, name="another")
+    files.cloud.add(ImageStores, ImageStores([renamed]))
+    renamed.write("orphan", [b"of nobody"])
+    forget_orphans(files.cloud)
+    assert list(renamed.keys()) == [blob.id for blob in files.blobs()]
+
+
+def test_a_store_that_does_not_answer_keeps_no_other_from_being_cleaned(files: FileCloud, tmp_path: Path) -> None:
+    class Silent(MemoryStore):
+        def keys(self) -> Iterator[str]:
+            raise Refused("The cluster does not answer.")
+
+    files.cloud.add(ImageStores, ImageStores([Silent(name="silent"), files.store]))
+    files.store.write("orphan", [b"of nobody"])
+    forget_orphans(files.cloud)
+    assert list(files.store.keys()) == []
 
 
 def test_an_upload_of_another_host_is_waited_for(files: FileCloud) -> None:

@@ -37,7 +37,8 @@ class ToyTrial:
 
     def _rows(self) -> tuple[list[str], list[str]]:
         with self.cloud.cloud.database.read() as session:
-            return list(session.scalars(select(ToyRow.status))), list(session.scalars(select(Change.kind)))
+            told = session.scalars(select(Change.kind).order_by(Change.sequence))
+            return list(session.scalars(select(ToyRow.status))), list(told)
 
     def check_promise(self) -> None:
         assert self._rows() == (["ACTIVE"], ["create", "create.end"])

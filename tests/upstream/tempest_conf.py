@@ -120,4 +120,7 @@ def _network(cloud: Connection) -> Sections:
 def _available() -> Sections:
     """A service that is not in the catalogue has its tests skipped."""
     there = {"nova": "true", "neutron": "true", "glance": "true"}
-    return {"service_available": there | {"cinder": "false", "swift": "false", "horizon": "false"}}
+    return {
+        "service_available": there | {"cinder": "false", "swift": "false", "horizon": "false"},
+        "image": {"image_caching_enabled": "true"},
+    }

@@ -50,9 +50,13 @@ REAL_TESTS: Needs = {
     "tcpdump": "tcpdump",
     "curl": "curl",
     "dhclient": "isc-dhcp-client",
+    "ceph-mon": "ceph-mon",
+    "ceph-osd": "ceph-osd",
+    "rbd": "ceph-common",
 }
+POSTGRESQL: Needs = {"pg_ctlcluster": "postgresql"}
 # Daemons that these packages would start for the whole machine; ours are started by ourselves, in namespaces.
-UNITS = ("openvswitch-switch", "ovn-central", "ovn-host")
+UNITS = ("openvswitch-switch", "ovn-central", "ovn-host", "postgresql")
 
 
 def missing(needs: Needs) -> list[str]:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 from pathlib import Path
 
-from tiffin.cli import image, packages
+from tiffin.cli import image, packages, postgresql
 from tiffin.cli.cloud import source_root
 from tiffin.cli.errors import CliError
 
 IN_PARALLEL = ("-n", "auto", "--maxprocesses", "8")
 """A process for each core; tests/conftest.py says which tests stay together."""
-OWN_FLAGS = frozenset({"--real", "--upstream", "-h", "--help"})
+OWN_FLAGS = frozenset({"--real", "--upstream", "--postgresql", "-h", "--help"})
+ON_POSTGRESQL = ("tests/core", "tests/lifecycles", "tests/api")
+"""What runs a second time on PostgreSQL; tests/postgresql is about it and has a server of its own."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--real", action="store_true", help="also those that need root, QEMU and OVN")
     parser.add_argument("--upstream", action="store_true", help="also Tempest")
+    parser.add_argument("--postgresql", action="store_true", help="then once more on a PostgreSQL server of its own")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,9 +33,23 @@ def run(options: argparse.Namespace) -> int:
     os.environ["PYTHONPATH"] = str(root / "src")
     if options.upstream:
         os.environ["TIFFIN_TEMPEST_PYTHON"] = str(root / ".venv-upstream/bin/python")
-    wanted = ["-m", selection(options.real, options.upstream)]
-    argv = [sys.executable, "-P", "-m", "pytest", *IN_PARALLEL, *wanted, *options.words]
-    os.execv(argv[0], argv)  # noqa: S606  # a list, no shell; pytest takes over the terminal
+    if options.postgresql:
+        packages.ensure(packages.POSTGRESQL, root / "build" / "setup.log")
+    code = _pytest(["-m", selection(options.real, options.upstream), *options.words])
+    return (code or _again_on_postgresql(options.words)) if options.postgresql else code
+
+
+def _pytest(words: list[str]) -> int:
+    argv = [sys.executable, "-P", "-m", "pytest", *IN_PARALLEL, *words]
+    return subprocess.run(argv, check=False).returncode
+
+
+def _again_on_postgresql(words: list[str]) -> int:
+    """What `words` name, or else all of `ON_POSTGRESQL`."""
+    named = any(word.startswith("tests") for word in words)
+    with postgresql.private_server() as server:
+        os.environ["TIFFIN_TEST_DATABASE"] = server.url().replace("://", "+psycopg://", 1)
+        return _pytest(["-m", selection(real=False, upstream=False), *words, *(() if named else ON_POSTGRESQL)])
 
 
 def selection(real: bool, upstream: bool) -> str:

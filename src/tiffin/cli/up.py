@@ -6,6 +6,7 @@ import argparse
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from tiffin.cli import down, fitness, packages, server
 from tiffin.cli.cloud import Cloud, alone, command, home_of
@@ -18,6 +19,9 @@ from tiffin.core.state_folder import StateFolder
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--simulated", action="store_true", help="hypervisor and network in memory: no root, no packages"
+    )
+    parser.add_argument(
+        "--hosts", type=int, metavar="N", help="how many hosts a simulated cloud has (default: 1), until it is set anew"
     )
     parser.add_argument("--listen", metavar="HOST:PORT", help="where the APIs answer (default: 127.0.0.1:8000)")
     parser.add_argument("--foreground", action="store_true", help="stay until interrupted, then stop the cloud")
@@ -50,7 +54,11 @@ def _wanted(options: argparse.Namespace, home: Path) -> Settings:
     settings = load(home)
     if options.simulated and exists and not settings.simulated:
         raise CliError(f"the cloud in {home} is a real one; choose another --home for a simulated one.")
-    changes = {"simulated": True} if options.simulated else {}
+    changes: dict[str, Any] = {"simulated": True} if options.simulated else {}
+    if options.hosts is not None:
+        if not (settings.simulated or options.simulated):
+            raise CliError("--hosts is for simulated clouds: add --simulated.")
+        changes["hosts"] = options.hosts
     return change(settings, **changes, **({"listen": options.listen} if options.listen else {}))
 
 
@@ -90,6 +98,8 @@ def _start(cloud: Cloud) -> subprocess.Popen[bytes]:
 def _check_same(cloud: Cloud, stored: Settings, foreground: bool) -> None:
     if foreground:
         raise CliError("the cloud runs in the background already; `./tiffin down` it first.")
+    if cloud.settings.hosts != stored.hosts:
+        raise CliError(f"the cloud runs with {stored.hosts} hosts already; `./tiffin down` it before that can change.")
     if cloud.settings.listen != stored.listen:
         raise CliError(f"the cloud runs on {stored.listen} already; `./tiffin down` it before it can move.")
 

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import structlog
+from sqlalchemy.exc import OperationalError
 
 from tiffin.core import changes, idempotency
 
@@ -49,4 +50,7 @@ def run(cloud: Cloud, stopping: threading.Event) -> None:
         reconcile(cloud)
         rounds += 1
         if rounds % HOUSEKEEPING_EVERY == 0:
-            keep_house(cloud)
+            try:
+                keep_house(cloud)
+            except OperationalError as away:
+                log.warning("housekeeping.no_database", why=str(away.orig))

@@ -171,8 +171,12 @@ class Call:
         return self.cloud.policy(self.service.type).allows(rule, self.actor, self.own() if target is None else target)
 
     def enforce(self, rule: str, target: Mapping[str, Any] | None = None) -> None:
-        """Raises `Forbidden` unless the rule holds; the default target is the actor's own."""
-        self.cloud.policy(self.service.type).enforce(rule, self.actor, self.own() if target is None else target)
+        """Raises `Forbidden`, or what the service tells instead, unless the rule holds; the default target is the actor's own."""
+        target = self.own() if target is None else target
+        try:
+            self.cloud.policy(self.service.type).enforce(rule, self.actor, target)
+        except Forbidden as fault:
+            raise self.service.dialect.refusal(self, rule, target, fault) from None
 
     def reserve(self, name: str, amount: int, *, project_id: str | None = None, counted: str | None = None) -> None:
         """Raise `OverQuota` unless `amount` more of the quota `name` fits into the project (default: the actor's)."""

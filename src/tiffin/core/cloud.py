@@ -62,7 +62,7 @@ class Cloud:
         """For how long the change log keeps logins."""
         self.database, self.world, self.authenticate, self.secrets = database, world, authenticator, secrets
         self.refs = tuple(services)
-        self._policy_folder, self._sections = policy_folder, sections or {}
+        self.policy_folder, self._sections = policy_folder, sections or {}
         self._services: dict[str, Service] = {}
         self._policies: dict[str, Policy] = {}
         self._quotas: dict[str, Quotas] = {}
@@ -88,7 +88,7 @@ class Cloud:
     def policy(self, type: str) -> Policy:
         found = self._policies.get(type)
         if found is None:
-            file = self._policy_folder / f"{type}.yaml" if self._policy_folder else None
+            file = self.policy_folder / f"{type}.yaml" if self.policy_folder else None
             service = self.service(type)
             found = self._policies[type] = Policy(type, service.all_rules(), file, service.scopes)
         return found

@@ -3,16 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, bindparam, create_engine, event, func, select
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
+CHANNEL = "tiffin"
+"""Where a PostgreSQL server passes on, from process to process, what a commit was about."""
 _encode = msgspec.json.Encoder().encode
+
+Kind = Literal["view", "write", "statement"]
+"""Of transactions: a consistent view; a writer, one at a time; a single statement that locks the rows that it looks at."""
+
+_SQLITE: dict[Kind, str] = {
+    "view": "BEGIN",
+    "write": "BEGIN IMMEDIATE",  # a lock that is taken half way may be refused for good
+    "statement": "BEGIN IMMEDIATE",
+}
+_POSTGRESQL: dict[Kind, str] = {
+    "view": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    # at this level each statement sees all that has committed: once the lock is ours that is all there is
+    "write": "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(8433462)",
+    "statement": "BEGIN ISOLATION LEVEL READ COMMITTED",
+}
+_SERVER_SETTINGS = {
+    "timezone": "UTC",
+    "jit": "off",  # compiling takes longer than any of our statements
+    "enable_seqscan": "off",  # the right plan for large tables from the first row on; what is due comes in its order
+    "lock_timeout": "30s",
+    # a writer that was stopped half way, or whose machine is gone, must not keep the others waiting for long
+    "idle_in_transaction_session_timeout": "30s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+}
+
+
+_NOTIFY = select(func.pg_notify(bindparam("channel"), bindparam("words")))
 
 
 def _dumps(value: Any) -> str:
@@ -20,7 +53,7 @@ def _dumps(value: Any) -> str:
 
 
 def _sqlite(url: str, durable: bool) -> Engine:
-    memory = url in ("sqlite://", "sqlite:///:memory:")
+    memory = _in_memory(url)
     options: dict[str, Any] = {"poolclass": StaticPool} if memory else {"pool_size": 32, "max_overflow": 64}
     engine = create_engine(
         url,
@@ -44,29 +77,54 @@ def _sqlite(url: str, durable: bool) -> Engine:
             connection.execute(f"PRAGMA {pragma}").close()
 
     @event.listens_for(engine, "begin")
-    def begin(connection: Any) -> None:
-        # a writer takes the lock at once: a lock that is taken half way may be refused for good
-        write = connection.get_execution_options().get("write")
-        connection.connection.driver_connection.execute("BEGIN IMMEDIATE" if write else "BEGIN").close()
+    def begin(connection: Connection) -> None:
+        connection.connection.driver_connection.execute(_SQLITE[_kind(connection)]).close()  # type: ignore[union-attr]
 
     return engine
 
 
 def _postgresql(url: str, durable: bool) -> Engine:
     rest = url.partition("://")[2]
-    return create_engine(
+    settings = {**_SERVER_SETTINGS, "synchronous_commit": "on" if durable else "off"}
+    engine = create_engine(
         f"postgresql+psycopg://{rest}",
         json_serializer=_dumps,
         json_deserializer=msgspec.json.decode,
         hide_parameters=True,
-        pool_size=32,
-        max_overflow=64,
-        connect_args={"options": f"-c timezone=UTC -c synchronous_commit={'on' if durable else 'off'}"},
+        pool_size=24,
+        max_overflow=8,
+        connect_args={
+            "autocommit": True,  # transactions begin by our own words
+            "connect_timeout": 5,
+            "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+        },
     )
 
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        words = _POSTGRESQL[_kind(connection)]
+        if connection.get_execution_options().get("lax"):
+            words += "; SET LOCAL synchronous_commit TO off"
+        # without parameters, so that it is one message to the server
+        connection.exec_driver_sql(words, execution_options={"no_parameters": True})
 
-_VIEW = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-"""What makes a transaction on PostgreSQL a consistent view, as every one is on SQLite."""
+    return engine
+
+
+def _kind(connection: Connection) -> Kind:
+    kind: Kind = connection.get_execution_options().get("kind", "view")
+    return kind
+
+
+def _in_memory(url: str) -> bool:
+    return url in ("sqlite://", "sqlite:///:memory:")
+
+
+def is_away(error: DBAPIError) -> bool:
+    """Whether the database is why it failed, and not the statement: a server that does not answer, a file that somebody else
+    writes to for long, a full disk."""
+    name = getattr(error.orig, "sqlite_errorname", "SQLITE_BUSY")  # PostgreSQL's are of their own class, OperationalError
+    return isinstance(error, OperationalError) and name.startswith(("SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR"))
 
 
 class Database:
@@ -79,18 +137,29 @@ class Database:
 
     def __init__(self, url: str, *, durable: bool = True) -> None:
         make = _sqlite if url.startswith("sqlite") else _postgresql
-        engine = make(url, durable)
-        self.writer = engine.execution_options(write=True)
-        self.engine = engine.execution_options(**(_VIEW if engine.dialect.name == "postgresql" else {}))
-        self._memory = threading.RLock() if url in ("sqlite://", "sqlite:///:memory:") else None
-        lax = make(url, False).execution_options(write=True) if durable and not self._memory else self.writer
-        self._lax = lax  # connects when it is first used
+        self.engine = make(url, durable)
+        self.is_server = self.engine.dialect.name == "postgresql"
+        self.writer = self.engine.execution_options(kind="write")
+        self._statement = self.engine.execution_options(kind="statement")
+        self._memory = threading.RLock() if _in_memory(url) else None
+        own_pool = durable and not self.is_server and not self._memory
+        self._lax = make(url, False) if own_pool else self.engine  # connects when it is first used
+        self._lax_writer = self._lax.execution_options(kind="write", lax=True)
         self._after: list[tuple[str, Callable[[], None]]] = []
+        self.name = secrets.token_hex(8)
+        """Tells this process from the others of the database."""
 
     def on_commit(self, told: Callable[[], None], about: str = "") -> None:
-        """Call `told` after each write that committed; with `about`, after those only whose `session.info` has this word.
-        A hint: what it wakes must also look by itself at times."""
+        """Call `told` after each write that committed; with `about`, after those only whose `session.info` has this word,
+        and after those of other processes where it is true there (core/peers.py). A hint: what it wakes must also look by
+        itself at times."""
         self._after.append((about, told))
+
+    def told(self, heard: str = "") -> None:
+        """Another process has committed something about this; or something that nobody knows."""
+        for about, told in self._after:
+            if about and heard in (about, ""):
+                told()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Session]:
@@ -99,21 +168,51 @@ class Database:
             self._memory or contextlib.nullcontext(),
             Session(self.engine, autoflush=False, expire_on_commit=False) as session,
         ):
+            self._begin(session)
             yield session
 
-    @contextlib.contextmanager
-    def write(self, *, lax: bool = False) -> Iterator[Session]:
-        """All or nothing: commits at the end, rolls back on any exception. Never call the outside world in it.
+    def write(self, *, lax: bool = False) -> contextlib.AbstractContextManager[Session]:
+        """All or nothing: commits at the end, rolls back on any exception. Never call the outside world in it: no other
+        writer of any process is beside it, and all wait for its end (docs/decisions/0004).
 
         `lax`: a power cut may take it, unless another write has followed; for accounts of what has changed nothing.
         """
-        engine = self._lax if lax else self.writer
+        return self._writing(self._lax_writer if lax else self.writer)
+
+    def statement(self) -> contextlib.AbstractContextManager[Session]:
+        """A write transaction of a single statement that locks the rows that it looks at; on a server it may be beside
+        others."""
+        return self._writing(self._statement)
+
+    @contextlib.contextmanager
+    def _writing(self, engine: Engine) -> Iterator[Session]:
         with self._memory or contextlib.nullcontext(), Session(engine, expire_on_commit=False) as session:
+            self._begin(session)
             yield session
+            if self.is_server:
+                self._tell_others(session)
             session.commit()
         for about, told in self._after:
             if not about or about in session.info:
                 told()
+
+    def _tell_others(self, session: Session) -> None:
+        for about, _ in self._after:
+            if about and session.info.get(about):
+                session.execute(_NOTIFY, {"channel": CHANNEL, "words": f"{self.name} {about}"})
+
+    def _begin(self, session: Session) -> None:
+        """Begin at once, where a connection of the pool may have died of the server's restart: then all have, and the next
+        one is new."""
+        if not self.is_server:
+            return
+        try:
+            session.connection()
+        except DBAPIError as lost:
+            if not lost.connection_invalidated:
+                raise
+            session.rollback()
+            session.connection()
 
     def close(self) -> None:
         self.engine.dispose()

@@ -8,52 +8,31 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import sqlalchemy
 import structlog
-from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from tiffin.core import engine_statements as statements
+from tiffin.core.database import is_away
 from tiffin.core.driver import Impossible, Refused, StaleTurn
+from tiffin.core.engine_threads import FULL, SlowThreads, name_this_thread
 from tiffin.core.lifecycle import DELETE, DUE, FAILED, REST, TEARDOWN, Lifecycle, Outcome
+from tiffin.core.peers import Peers
 from tiffin.core.tables import LifecycleRequest, LifecycleRow
 
 if TYPE_CHECKING:
     from tiffin.core.cloud import Cloud
 
 LEASE = 300.0
-"""Seconds that a step may take before another engine may take it over."""
+"""Seconds that a step may take before another engine may take it over; a slow one renews them."""
 LOOK = 1.0
 """Seconds between two looks at the queue when no hint comes."""
 
+_FREE = update(LifecycleRow).values(lease=0.0, owner=None)
 log = structlog.get_logger("engine")
-
-# Statements that every step runs: made once, and of tables, which costs a fraction of what classes do.
-_ROWS = cast(sqlalchemy.Table, LifecycleRow.__table__)
-_REQUESTS = LifecycleRequest.__table__
-_NOW, _ROW_ID = bindparam("now", type_=_ROWS.c.wake.type), bindparam("row_id", type_=_ROWS.c.id.type)
-_DUE = select(_ROWS.c.id).where(_ROWS.c.wake <= _NOW, _ROWS.c.lease <= _NOW).limit(1)
-_FIRST = _DUE.order_by(_ROWS.c.wake).with_for_update(skip_locked=True)
-_TAKE = (
-    update(LifecycleRow)
-    .where(LifecycleRow.id == _FIRST.scalar_subquery())
-    .values(lease=bindparam("new_lease"), owner=bindparam("node"), turn=LifecycleRow.turn + 1)
-    .returning(LifecycleRow)
-)
-_ASKED = select(LifecycleRequest).where(LifecycleRequest.lifecycle_id == _ROW_ID).order_by(LifecycleRequest.id)
-_WAITING = select(_REQUESTS.c.name).where(_REQUESTS.c.lifecycle_id == _ROW_ID)
-_SAVE = (
-    update(_ROWS)
-    .where(_ROWS.c.id == _ROW_ID, _ROWS.c.turn == bindparam("its_turn"), _ROWS.c.owner == bindparam("node"))
-    .values(
-        {
-            name: bindparam(f"new_{name}", type_=_ROWS.c[name].type)
-            for name in ("step", "frame", "attempts", "deadline", "request_id", "wake", "lease", "owner")
-        }
-    )
-)
 
 
 class _Lost(Exception):
@@ -73,14 +52,18 @@ class Engine:
         self._hint = threading.Condition()
         self._stopping = False
         self._threads: list[threading.Thread] = []
+        self._slow = SlowThreads(cloud, node, LEASE)
         self._due = 0
+        self._dropped: list[LifecycleRow] = []
+        self._peers = Peers(cloud.database, node, self.adopt)
 
     # --- the queue ------------------------------------------------------------------------------------------------------
 
-    def adopt(self) -> None:
-        """Free what a dead predecessor at this place had leased."""
+    def adopt(self, node: str = "") -> None:
+        """Free what a dead predecessor at this place had leased, or the dead engine at another `node`."""
         with self.cloud.database.write() as session:
-            session.execute(update(LifecycleRow).where(LifecycleRow.owner == self.node).values(lease=0.0, owner=None))
+            session.info[DUE] = False  # others find it out themselves
+            session.execute(_FREE.where(LifecycleRow.owner == (node or self.node)))
 
     def turn(self) -> bool:
         """Lease one lifecycle that is due and run it until it waits for something. False when none is due."""
@@ -88,6 +71,11 @@ class Engine:
         if row is None:
             return False
         self.fate("leased")
+        self._run(row)
+        return True
+
+    def _run(self, row: LifecycleRow) -> None:
+        """Run the steps of a lifecycle that we have leased."""
         with structlog.contextvars.bound_contextvars(
             request_id=row.request_id, lifecycle=row.kind, resource=row.resource_id
         ):
@@ -96,19 +84,35 @@ class Engine:
                     pass
             except _Lost as lost:
                 log.info("lifecycle.lost", step=row.step, why=str(lost))
-        return True
+            except OperationalError:
+                self._dropped.append(row)
+                raise
 
     def _lease(self) -> LifecycleRow | None:
+        self._give_back()
         now = self.cloud.world.clock()
         with self.cloud.database.read() as session:
-            if session.scalar(_DUE, {"now": now}) is None:
+            if session.scalar(statements.DUE, {"now": now}) is None:
                 return None
-        with self.cloud.database.write() as session:
+        with self.cloud.database.statement() as session:
             return session.scalar(
-                _TAKE,
+                statements.TAKE,
                 {"now": now, "new_lease": now + LEASE, "node": self.node},
                 execution_options={"synchronize_session": False},
             )
+
+    def _give_back(self) -> None:
+        """Free what was ours when the database went away, now that it is there again: nobody runs it."""
+        if not self._dropped:
+            return
+        dropped, self._dropped = self._dropped, []
+        try:
+            with self.cloud.database.write() as session:
+                for row in dropped:
+                    session.execute(_FREE.where(*self._mine(row)))
+        except OperationalError:
+            self._dropped += dropped
+            raise
 
     # --- one step -------------------------------------------------------------------------------------------------------
 
@@ -120,6 +124,8 @@ class Engine:
             return False
         kind = self.cloud.lifecycle(row.kind)
         step: Any = getattr(kind, row.step)
+        if getattr(step, "slow", False) and self._slow.wanted():
+            return self._hand_over(row)
         started = time.perf_counter()
         try:
             if step.where == "inside":
@@ -148,6 +154,12 @@ class Engine:
         )
         return outcome.what == "go"
 
+    def _hand_over(self, row: LifecycleRow) -> bool:
+        """Go on in a thread of the lifecycle's own, or later."""
+        if not self._slow.begin(row, self._run):
+            self._commit(row, Outcome("sleep", seconds=FULL), dict(row.frame), keep_attempts=True)
+        return False
+
     def _inside(self, kind: type[Lifecycle], row: LifecycleRow) -> Outcome:
         with self.cloud.database.write() as session:
             life = kind(self.cloud, row, session)
@@ -162,14 +174,14 @@ class Engine:
         now = self.cloud.world.clock()
         kind = self.cloud.lifecycle(row.kind)
         with self.cloud.database.read() as session:
-            asked = list(session.scalars(_ASKED, {"row_id": row.id}))
+            asked = list(session.scalars(statements.ASKED, {"row_id": row.id}))
         ending = row.frame.get("ending")
         delete_asked = next((r for r in asked if r.name == DELETE), None)
         if delete_asked and not ending:
             self._redirect(
                 row,
                 TEARDOWN,
-                {**row.frame, "ending": "deleted", "request": _request(delete_asked)},
+                {**row.frame, "ending": "deleted", "request": delete_asked.as_frame()},
                 now + kind.deadline,
                 delete_asked,
             )
@@ -179,7 +191,7 @@ class Engine:
                 self._redirect(
                     row,
                     kind.requests[first.name],
-                    {**row.frame, "request": _request(first)},
+                    {**row.frame, "request": first.as_frame()},
                     now + kind.deadline,
                     first,
                 )
@@ -271,7 +283,8 @@ class Engine:
         *,
         keep_attempts: bool = False,
     ) -> None:
-        session.info[DUE], now = True, self.cloud.world.clock()
+        session.info.setdefault(DUE, False)  # not for other processes: this one goes on with it
+        now = self.cloud.world.clock()
         if outcome.what == "done":
             self._end(session, row)
             return
@@ -282,10 +295,9 @@ class Engine:
             row.deadline = now + outcome.deadline
         if outcome.what == "rest":
             row.deadline, row.frame = None, {k: v for k, v in frame.items() if k not in ("request", "refusal")}
-        keep = outcome.what == "go"
         session.flush()
         saved: Any = session.execute(
-            _SAVE,
+            statements.SAVE,
             {
                 "row_id": row.id,
                 "its_turn": row.turn,
@@ -296,8 +308,8 @@ class Engine:
                 "new_deadline": row.deadline,
                 "new_request_id": row.request_id,
                 "new_wake": self._wake(session, row, outcome, now),
-                "new_lease": now + LEASE if keep else 0.0,
-                "new_owner": self.node if keep else None,
+                "new_lease": now + LEASE if outcome.what == "go" else 0.0,
+                "new_owner": self.node if outcome.what == "go" else None,
             },
         )
         if saved.rowcount == 0:
@@ -318,7 +330,7 @@ class Engine:
         """When to look again: a request that came meanwhile must not be slept over."""
         if outcome.what == "go":
             return now
-        waiting = set(session.scalars(_WAITING, {"row_id": row.id}))
+        waiting = set(session.scalars(statements.WAITING, {"row_id": row.id}))
         if outcome.what == "sleep":
             return now if DELETE in waiting and not row.frame.get("ending") else now + outcome.seconds
         return now if waiting else None
@@ -334,8 +346,10 @@ class Engine:
 
     def start(self, threads: int) -> None:
         """Run in the background until `stop`."""
+        self._peers.start()
         self.adopt()
         self.cloud.database.on_commit(self.hint, DUE)
+        self._slow.start()
         for n in range(threads):
             thread = threading.Thread(target=self._work, name=f"engine-{n}", daemon=True)
             thread.start()
@@ -354,22 +368,25 @@ class Engine:
             self._hint.notify_all()
         for thread in self._threads:
             thread.join(timeout)
+        self._slow.stop(timeout=1.0)
+        self._peers.stop()
 
     def _work(self) -> None:
-        # the kernel's name of this thread, so that `ps -T` and the benchmarks can tell it from those of requests
-        Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(threading.current_thread().name)
+        name_this_thread()
         while not self._stopping:
             seen = self._due
             try:
                 busy = self.turn()
-            except Exception:
-                log.exception("engine.defect")
-                busy = False
-            if busy:
-                continue
+                pause = 0.0 if busy else self._until_next()
+            except Exception as defect:
+                if isinstance(defect, OperationalError) and is_away(defect):
+                    log.warning("engine.no_database", why=str(defect.orig))
+                else:
+                    log.exception("engine.defect")
+                pause = LOOK
             with self._hint:
-                if self._due == seen and not self._stopping:
-                    self._hint.wait(self._until_next())
+                if pause and self._due == seen and not self._stopping:
+                    self._hint.wait(pause)
 
     def _until_next(self) -> float:
         with self.cloud.database.read() as session:
@@ -379,7 +396,3 @@ class Engine:
         if next_wake is None:
             return LOOK
         return max(0.005, min(LOOK, next_wake - self.cloud.world.clock()))
-
-
-def _request(asked: LifecycleRequest) -> dict[str, Any]:
-    return {"name": asked.name, "args": asked.args, "request_id": asked.request_id}

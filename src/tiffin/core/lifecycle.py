@@ -3,7 +3,7 @@
 A step is a short method of one of two kinds. An *outside* step calls drivers (repeatable `ensure_*` and `forget_*` calls
 that carry the turn) and reads rows; it changes none. An *inside* step is one write transaction and calls no driver. A step
 ends by `go` to the next, `sleep`, `rest` until a request comes, or `done`. A crash anywhere means: the lease runs out, and
-the step runs again. `engine.py` runs them.
+the step runs again. `engine.py` runs them; a *slow* outside step has a thread and a heartbeat of its own.
 
 Every lifecycle starts at `start`. `failed` (inside) is where it goes when the world refuses for good or a deadline passes:
 it puts the reason, `self.reason`, where the user sees it. `teardown` (outside) is the one way down from anywhere: it
@@ -35,7 +35,7 @@ TEARDOWN = "teardown"
 FAILED = "failed"
 DELETE = "delete"
 DUE = "lifecycle.due"
-"""The word in `session.info` of a transaction by which a lifecycle may have something to do."""
+"""The word in `session.info` of a transaction by which a lifecycle may have something to do; true: in any process."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -73,6 +73,13 @@ def outside(step: Step) -> Step:
     """Mark a step that calls drivers."""
     step.where = "outside"  # type: ignore[attr-defined]
     return step
+
+
+def slow(step: Step) -> Step:
+    """Mark an outside step that may take longer than a lease: it gets a thread of its own, and its lease is renewed while it
+    runs. What it writes in transactions of its own it fences itself, as everything that outlives a lost lease."""
+    step.slow = True  # type: ignore[attr-defined]
+    return outside(step)
 
 
 def inside(step: Step) -> Step:

@@ -94,6 +94,8 @@ class Policy:
         self, service: str, rules: Iterable[Rule], file: Path | None = None, scopes: Scopes | None = None
     ) -> None:
         self.service, self.file = service, file
+        self.asked: frozenset[str] = frozenset()
+        """Rules of the operator's own that something asks for."""
         self.defaults: dict[str, str] = {}
         for name, check in rules:
             known = self.defaults.setdefault(name, check)
@@ -101,6 +103,7 @@ class Policy:
                 raise ValueError(f"{service}: rule {name} has two defaults: {known!r} and {check!r}")
         self._scopes = {name: scopes(name) for name in self.defaults} if scopes else {}
         self._rules: dict[str, Holds] | None = None
+        self._others: frozenset[str] = frozenset()  # the rules that are not as they came
         self._stamp: float | None = None
         self._looked = 0.0
         self._lock = threading.Lock()
@@ -113,13 +116,17 @@ class Policy:
         conf([], project="tiffin", default_config_files=[], default_config_dirs=[])
         enforcer = policy.Enforcer(conf, policy_file=str(self.file) if self.file else None, use_conf=False)
         rules = {name: parse(check) for name, check in self.defaults.items()}
+        others: dict[str, Any] = {}
         if self.file and self._stamp is not None:
             text = self.file.read_text()
-            rules = policy_file.merge(rules, policy_file.read(text))
-            for problem in policy_file.problems(self.defaults, text):
+            others = policy_file.read(text)
+            rules = policy_file.merge(rules, others)
+            for problem in policy_file.problems(self.defaults, text, self.asked):
                 log.warning("policy.problem", service=self.service, file=str(self.file), what=problem)
         enforcer.set_rules(policy.Rules(rules), overwrite=True, use_conf=False)
-        return _functions(enforcer)
+        found = _functions(enforcer)
+        self._others = frozenset(others)
+        return found
 
     def look_again(self) -> None:
         """Have the next question look whether the file has changed, without waiting for a second to pass."""
@@ -145,6 +152,20 @@ class Policy:
                 self._rules = self._reload()
             self._looked = now
             return self._rules
+
+    def defines(self, name: str) -> bool:
+        """Whether there is such a rule, of ours or in the operator's file."""
+        return name in self._current()
+
+    def stand(self, *names: str) -> bool:
+        """Whether an operator's file leaves these rules alone, and those that they refer to."""
+        self._current()
+        return not any(self._differs(name) for name in names)
+
+    def _differs(self, name: str) -> bool:
+        if name in self._others:
+            return True
+        return bool(self._others) and any(self._differs(n) for n in policy_file.references(parse(self.defaults[name])))
 
     def allows(self, name: str, actor: Actor, target: Mapping[str, Any]) -> bool:
         """Whether the rule holds for this actor and target. An unknown rule is a defect of ours and raises KeyError.

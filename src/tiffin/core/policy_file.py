@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -164,9 +164,9 @@ def _circle(rules: Mapping[str, Any], name: str, way: tuple[str, ...], done: set
     return ()
 
 
-def problems(defaults: Mapping[str, str], text: str) -> list[str]:
-    """What an operator should know of a file, a sentence each; nothing when all of it does what it says.
-    Raises `PolicyFileError` for what would not be used at all."""
+def problems(defaults: Mapping[str, str], text: str, asked: Collection[str] = ()) -> list[str]:
+    """What an operator should know of a file, a sentence each; nothing when all of it does what it says. `asked`: rules of
+    the operator's own that something asks for. Raises `PolicyFileError` for what would not be used at all."""
     from oslo_policy import _checks
 
     overrides = read(text)
@@ -174,7 +174,7 @@ def problems(defaults: Mapping[str, str], text: str) -> list[str]:
     used = {other for name in overrides for other in references(rules[name])}
     found = []
     for name, check in overrides.items():
-        if name not in defaults and name not in used:
+        if name not in defaults and name not in used and name not in asked:
             found.append(f"{name}: there is no such rule; nothing asks for it.")
         if isinstance(rules[name], _checks.FalseCheck) and str(check).strip() != "!":
             found.append(f"{name}: the expression {check!r} has a mistake; it allows nobody.")

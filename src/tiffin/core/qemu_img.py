@@ -5,29 +5,38 @@ import struct
 import subprocess
 from pathlib import Path
 
+import msgspec
+
 from tiffin.core.confinement import as_user
 from tiffin.core.driver import Impossible, Refused
 
 _MEMORY = 1 << 30  # bytes of address space; CVE-2015-5162
 _STACK = 1 << 20  # bytes for each of up to 64 threads
-_CPU_SECONDS = 30
 QCOW2_MAGIC = b"QFI\xfb"
 
 
-def leash(user: int | None, cpu_seconds: int = _CPU_SECONDS) -> tuple[str, ...]:
+class Limits(msgspec.Struct, frozen=True):
+    """What a call may take."""
+
+    cpu_seconds: int = 30
+    file_bytes: int | None = None  # the largest file that it may write; None: any
+
+
+def leash(user: int | None, limits: Limits = Limits()) -> tuple[str, ...]:  # noqa: B008 (frozen)
     """What to put before a command that reads what tenants wrote."""
     # glibc reserves 64 MiB of addresses for the heap of each thread (MALLOC_ARENA_MAX) and 8 for its stack: with a busy
     # pool, qemu-img would run out of its space and abort.
-    limits = (f"--as={_MEMORY}", f"--stack={_STACK}", f"--cpu={cpu_seconds}", "--core=0")
-    return ("env", "MALLOC_ARENA_MAX=1", "prlimit", *limits, *as_user(user))
+    words = [f"--as={_MEMORY}", f"--stack={_STACK}", f"--cpu={limits.cpu_seconds}", "--core=0"]
+    words += [] if limits.file_bytes is None else [f"--fsize={limits.file_bytes}"]
+    return ("env", "MALLOC_ARENA_MAX=1", "prlimit", *words, *as_user(user))
 
 
-def run(folder: Path, user: int | None, *arguments: str, cpu_seconds: int = _CPU_SECONDS) -> None:
+def run(folder: Path, user: int | None, *arguments: str, limits: Limits = Limits()) -> None:  # noqa: B008 (frozen)
     """Run `qemu-img ARGUMENTS` in `folder` as `user`. Every call names its formats. Raises `Refused` with its words."""
-    command = (*leash(user, cpu_seconds), "qemu-img", *arguments)
+    command = (*leash(user, limits), "qemu-img", *arguments)
     try:
         done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True,
-                              timeout=cpu_seconds * 10)
+                              timeout=limits.cpu_seconds * 10)
     except (subprocess.TimeoutExpired, OSError) as error:
         raise Refused(f"qemu-img {arguments[0]} did not end: {error}") from error
     if done.returncode:

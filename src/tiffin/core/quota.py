@@ -14,7 +14,6 @@ from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from tiffin.core.errors import OverQuota
-from tiffin.core.sql import take_turns
 from tiffin.core.tables import QuotaLimit
 
 Kept = Literal["own", "unified"]
@@ -63,7 +62,6 @@ class Unified(msgspec.Struct, frozen=True):
 
     default: int  # as it is registered
     bounds: tuple[Bound, ...]  # all of them hold; the project's own comes first
-    root: str  # the id of what all who share one of them have in common
 
 
 class UnifiedLimits(Protocol):
@@ -111,15 +109,13 @@ class Quotas:
     def reserve(self, session: Session, name: str, owner: tuple[str, str], amount: int) -> None:
         """Raise `OverQuota` unless `amount` more fits. `owner` is (project whose limit holds, id whose things are counted).
 
-        Until the open write transaction ends nobody else counts what is bounded by the same limits.
+        It holds until the open write transaction ends, since no other writer is beside it.
         """
         if amount <= 0:
             return
         quota = self.quotas[name]
         found = self._find(session, quota, owner)
         bounds = [bound for bound in found.bounds if bound.most >= 0]
-        if bounds:
-            take_turns(session, f"quota {self.service} {found.root}")
         for bound in bounds:
             used = quota.used(session, bound.owners)
             if used + amount > bound.most:
@@ -143,7 +139,7 @@ class Quotas:
         else:
             own = session.scalar(_LIMIT, {"project_id": project_id, "service": self.service, "name": quota.name})
             most = quota.default if own is None else own
-        return Unified(quota.default, (Bound(most, counted),), counted)
+        return Unified(quota.default, (Bound(most, counted),))
 
     def _unified(self, session: Session, project_id: str | None) -> Mapping[str, Unified]:
         assert self.unified is not None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tiffin.core.call import Call
 
 Body = Any
-View = Callable[["Call", Any], Schema | dict[str, Any]]
+View = Callable[["Call", Any], Schema | dict[str, Any] | msgspec.Raw]
 Transaction = Literal["read", "write", "none"]
 
 DEFAULT_OK = {"GET": 200, "HEAD": 200, "POST": 201, "PUT": 200, "PATCH": 200, "DELETE": 204}

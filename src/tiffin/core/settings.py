@@ -44,7 +44,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = False
     hosts: Annotated[
         int,
-        Meta(ge=1, le=1000, description="How many simulated hosts there are. Set by people who test scheduling."),
+        Meta(
+            ge=1,
+            le=10_000,
+            description="How many simulated hosts there are. Set by `up --hosts`, by people who test scheduling.",
+        ),
     ] = 1
     hosts_listen: Annotated[
         str | None,

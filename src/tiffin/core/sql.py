@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import JSON, BigInteger, ColumnElement, Select, cast, func, literal, select, type_coerce
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import GenericFunction
 
 
@@ -63,13 +62,6 @@ def children(statement: Select[*tuple[Any, ...]], *, order: Any = None, **fields
 def total(amount: Any) -> ColumnElement[int]:
     """The sum of whole numbers as a whole number, 0 of none; PostgreSQL's is a decimal one."""
     return func.coalesce(cast(func.sum(amount), BigInteger), 0)
-
-
-def take_turns(session: Session, word: str) -> None:
-    """Until the end of this write transaction no other one gets beyond this line with the same word. SQLite has one writer
-    anyhow."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(word, 0))))
 
 
 def listed(strings: Iterable[str]) -> Select[tuple[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from sqlalchemy import select
 
@@ -22,29 +22,50 @@ HYPERVISOR, NETWORK = "hypervisor", "network"
 """The objects of an agent, by their names on the wire."""
 
 
+class LocalHosts:
+    """Hosts of this process, by name."""
+
+    def __init__(self, hosts: Mapping[str, tuple[Hypervisor, HostNetwork]]) -> None:
+        self._hosts = hosts
+
+    def names(self) -> list[str]:
+        return sorted(self._hosts)
+
+    def hypervisor(self, host: str) -> Hypervisor:
+        return self._hosts[host][0]
+
+    def network(self, host: str) -> HostNetwork:
+        return self._hosts[host][1]
+
+
+class Local(Protocol):
+    """What `JoinedHosts` adds to: hosts that are reached without an agent."""
+
+    def names(self) -> list[str]: ...
+    def hypervisor(self, host: str) -> Hypervisor: ...
+    def network(self, host: str) -> HostNetwork: ...
+
+
 class JoinedHosts:
     """A `Hosts`: those of this process, and those that have joined."""
 
-    def __init__(
-        self, cloud: Cloud, keys: Path, local: Mapping[str, tuple[Hypervisor, HostNetwork]], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, cloud: Cloud, keys: Path, local: Local, clock: Callable[[], float]) -> None:
         """`keys`: the folder of the cloud's keys, which is looked into when there is a host to be reached."""
         self._cloud, self._keys, self._local, self._clock = cloud, keys, local, clock
+        self._here = frozenset(local.names())
         self._far: dict[tuple[str, str, str], _Host] = {}
         self._known: dict[str, tuple[str, str]] = {}
         self._read_at = -FRESH
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
-        return sorted({*self._local, *self._joined()})
+        return sorted({*self._here, *self._joined()})
 
     def hypervisor(self, host: str) -> Hypervisor:
-        local = self._local.get(host)
-        return local[0] if local else self._reach(host).hypervisor
+        return self._local.hypervisor(host) if host in self._here else self._reach(host).hypervisor
 
     def network(self, host: str) -> HostNetwork:
-        local = self._local.get(host)
-        return local[1] if local else self._reach(host).network
+        return self._local.network(host) if host in self._here else self._reach(host).network
 
     def _reach(self, name: str) -> _Host:
         found = self._joined().get(name)

@@ -14,7 +14,7 @@ with database.writer.connect() as connection:
         connection=connection,
         target_metadata=Table.metadata,
         render_as_batch=True,
-        transaction_per_migration=True,
+        transaction_per_migration=not database.is_server,  # in one, under the lock of writers: several may start at once
         include_object=context.config.attributes.get("include_object"),
     )
     with context.begin_transaction():

@@ -14,6 +14,7 @@ from tiffin.core.driver import Impossible, Turn
 from tiffin.services.compute.drivers import disk_ranges, guest_check
 from tiffin.services.compute.drivers.base import (
     BaseImage,
+    CachedImage,
     Disk,
     DiskSource,
     Guest,
@@ -25,7 +26,7 @@ from tiffin.services.compute.drivers.base import (
 )
 from tiffin.simulator import disks as simulated_disks
 from tiffin.simulator.qcow2 import empty_qcow2
-from tiffin.simulator.world import SimulatedGuest, SimulatedWorld, untroubled
+from tiffin.simulator.world import SimulatedGuest, SimulatedImage, SimulatedWorld, untroubled
 
 FACTS = HostFacts(
     hostname="simulated-1", hypervisor_type="Simulated", hypervisor_version=1_000_000, accelerator="tcg",
@@ -40,8 +41,8 @@ _BOOT = """\
 {name} login: """
 
 
-class Timing(msgspec.Struct, frozen=True):
-    """How long things take, in seconds of the clock."""
+class Timing(msgspec.Struct):
+    """How long things take, in seconds of the clock. It may change at any time."""
 
     boot: float = 0.0
     shutdown: float = 0.0
@@ -53,12 +54,12 @@ class SimulatedHypervisor:
     """Implements `tiffin.services.compute.drivers.base.Hypervisor`."""
 
     def __init__(self, source: ImageSource, clock: Callable[[], float], world: SimulatedWorld,
-                 facts: HostFacts = FACTS, timing: Timing = Timing(),  # noqa: B008 (frozen)
+                 facts: HostFacts = FACTS, timing: Timing | None = None,
                  fate: Callable[[str], None] = untroubled, *, disks: DiskSource = disk_ranges.nowhere) -> None:
         """`disks` gives those of guests that come from other hosts. `fate` is called with "CALL/ID?" before and "CALL/ID!"
         after every effect; the call raises what it raises."""
         self._source, self._clock, self._world, self._facts = source, clock, world, facts
-        self._timing, self._fate, self._disks = timing, fate, disks
+        self._timing, self._fate, self._disks = timing or Timing(), fate, disks
 
     def facts(self) -> HostFacts:
         return self._facts
@@ -66,15 +67,12 @@ class SimulatedHypervisor:
     def ensure_image(self, turn: Turn, guest_id: str, image: BaseImage) -> None:
         guest_check.image(image)
         with self._effect("ensure_image", guest_id, turn):
-            self._guest(guest_id).images.add(image.id)
-            known = self._world.images.get(image.id)
-            if known is None:
-                from tiffin.services.compute.drivers.image_inspection import verified  # late: it is slow
-
-                size = verified(self._source(image.id), image, 2048 << 30, lambda chunk: None)
-                self._world.images[image.id] = (image, size)
-            elif known[0].sha512.lower() != image.sha512.lower():
-                raise Impossible(f"image {image.id} is in this host's cache with another digest")
+            uses = self._guest(guest_id).images
+            found, first = image.id in self._world.images, image.id not in uses
+            uses.add(image.id)
+            cached = self._fetched(image)
+            if found and first:
+                cached.hits, cached.accessed = cached.hits + 1, self._clock()
 
     def ensure_disks(self, turn: Turn, guest: Guest) -> None:
         guest_check.guest(guest)
@@ -234,10 +232,32 @@ class SimulatedHypervisor:
     def guests(self) -> list[GuestState]:
         return [self.state(id) for id in sorted(self._world.guests)]
 
-    def prune_images(self, keep: frozenset[str]) -> None:
-        used = keep.union(*(guest.images for guest in self._world.guests.values()))
-        for id in self._world.images.keys() - used:
-            del self._world.images[id]
+    def prefetch_image(self, image: BaseImage) -> None:
+        guest_check.image(image)
+        self._fate(f"prefetch_image/{image.id}?")
+        with self._world.lock:
+            self._fetched(image)
+        self._fate(f"prefetch_image/{image.id}!")
+
+    def cached_images(self) -> list[CachedImage]:
+        with self._world.lock:
+            return [CachedImage(id, cached.image.size, cached.hits, cached.accessed, cached.modified)
+                    for id, cached in sorted(self._world.images.items())]
+
+    def forget_image(self, image_id: str) -> bool:
+        guest_check.plain_id(image_id)
+        self._fate(f"forget_image/{image_id}?")
+        with self._world.lock:
+            if any(image_id in guest.images for guest in self._world.guests.values()):
+                return False
+            known = self._world.images.pop(image_id, None)
+            if known is not None:
+                self._world.judged.pop((image_id, known.image.sha512), None)
+        self._fate(f"forget_image/{image_id}!")
+        return True
+
+    def clean_images(self, stalled: float) -> int:
+        return 0  # an image appears at once or not at all
 
     def close(self) -> None:
         """The world goes on without us."""
@@ -251,6 +271,15 @@ class SimulatedHypervisor:
             yield
         self._fate(f"{call}/{guest_id}!")
 
+    def _fetched(self, image: BaseImage) -> SimulatedImage:
+        known = self._world.images.get(image.id)
+        if known is None:
+            now = self._clock()
+            known = self._world.images[image.id] = SimulatedImage(image, self._judged(image), now, now)
+        elif known.image.sha512.lower() != image.sha512.lower():
+            raise Impossible(f"image {image.id} is in this host's cache with another digest")
+        return known
+
     def _guest(self, guest_id: str) -> SimulatedGuest:
         return self._world.guests.setdefault(guest_id, SimulatedGuest())
 
@@ -261,10 +290,20 @@ class SimulatedHypervisor:
     def _owner(self, snapshot_id: str) -> SimulatedGuest | None:
         return next((guest for guest in self._world.guests.values() if snapshot_id in guest.snapshots), None)
 
+    def _judged(self, image: BaseImage) -> int:
+        """What the guest sees of the image, in bytes, once it was looked at, here or by whom we share the verdict with."""
+        known = self._world.judged.get((image.id, image.sha512))
+        if known is None:
+            from tiffin.services.compute.drivers.image_inspection import verified  # late: it is slow
+
+            known = verified(self._source(image.id), image, 2048 << 30, lambda chunk: None)
+            self._world.judged[image.id, image.sha512] = known
+        return known
+
     def _cached(self, image: BaseImage) -> int:
         if image.id not in self._world.images:
             raise Impossible(f"image {image.id} is not in this host's cache")
-        return self._world.images[image.id][1]
+        return self._world.images[image.id].size
 
     def _start(self, guest: Guest) -> None:
         simulated = self._world.guests.get(guest.id)

@@ -53,6 +53,7 @@ class SimulatedNetwork:
         self.fate = fate
         self.hosts: dict[str, SimulatedHostNetwork] = {}
         self.lock = threading.RLock()
+        self.plugged: dict[str, set[str]] = {}  # port -> hosts
         self._turns = Turns()
         self._heard: list[Callable[[str, bool], None]] = []
 
@@ -119,9 +120,14 @@ class SimulatedNetwork:
     def port_up(self, port_id: str) -> bool:
         with self.lock:
             port = self.intents.ports.get(port_id)
-            return port is not None and any(
-                port_id in host.taps for name, host in self.hosts.items() if port.host in (None, name)
-            )
+            there = self.plugged.get(port_id, frozenset[str]())
+            return port is not None and (bool(there) if port.host is None else port.host in there)
+
+    def forget_plug(self, port_id: str, host: str) -> None:
+        there = self.plugged[port_id]
+        there.discard(host)
+        if not there:
+            del self.plugged[port_id]
 
     def on_port_change(self, heard: Callable[[str, bool], None]) -> None:
         self._heard.append(heard)
@@ -175,19 +181,21 @@ class SimulatedHostNetwork:
         self.taps: dict[str, str] = {}
         self.metadata: dict[str, Network] = {}
         self.fate = fate
-        self._network = network
+        self._network, self._host = network, host
         self._turns = Turns()
         network.hosts[host] = self
 
     def ensure_plugged(self, turn: Turn, port_id: str, mac: str, mtu: int) -> str:
         with self._effect("plug", port_id, turn):
             self.taps[port_id] = f"tap{port_id[:11]}"
+            self._network.plugged.setdefault(port_id, set()).add(self._host)
         self._network.tell(port_id)
         return self.taps[port_id]
 
     def forget_plugged(self, turn: Turn, port_id: str) -> None:
         with self._effect("unplug", port_id, turn):
-            was = self.taps.pop(port_id, None)
+            if was := self.taps.pop(port_id, None):
+                self._network.forget_plug(port_id, self._host)
         if was:
             self._network.tell(port_id)
 

@@ -10,7 +10,7 @@ from tiffin.services.compute.drivers.base import BaseImage, Nic, Power
 _KEPT = 1 << 20  # bytes of a console
 
 
-@dataclass
+@dataclass(slots=True)
 class SimulatedGuest:
     """What the host has of one guest."""
 
@@ -34,12 +34,24 @@ class SimulatedGuest:
     greeted: int = 0  # the start whose boot is on the console
 
 
-@dataclass
+@dataclass(slots=True)
+class SimulatedImage:
+    """An image in the host's cache."""
+
+    image: BaseImage
+    size: int  # bytes that a guest sees
+    modified: float
+    accessed: float
+    hits: int = 0
+
+
+@dataclass(slots=True)
 class SimulatedWorld:
     """What outlives the driver, and what tests look at and change: guests, cached images, turns."""
 
     guests: dict[str, SimulatedGuest] = field(default_factory=dict)
-    images: dict[str, tuple[BaseImage, int]] = field(default_factory=dict)  # and what the guest sees, in bytes
+    images: dict[str, SimulatedImage] = field(default_factory=dict)
+    judged: dict[tuple[str, str], int] = field(default_factory=dict)  # by id and digest; hosts may share it
     turns: Turns = field(default_factory=Turns)
     lock: threading.RLock = field(default_factory=threading.RLock)
 

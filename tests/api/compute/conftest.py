@@ -15,7 +15,8 @@ from tiffin.core.http.local import Reply
 from tiffin.main import disk_source
 from tiffin.services.compute import reconcilers
 from tiffin.services.compute.drivers.base import HostFacts, Hosts, Hypervisor
-from tiffin.services.image.drivers.base import ImageStores
+from tiffin.services.compute.image_caches import HostCaches
+from tiffin.services.image.drivers.base import ImageCaches, ImageStores
 from tiffin.services.image.drivers.simulated import MemoryStore
 from tiffin.services.image.public import open_image
 from tiffin.services.network.drivers.base import NetworkBackend
@@ -71,6 +72,7 @@ class ComputeCloud(TestCloud):
         self.cloud.add(ImageStores, ImageStores([self.store]))
         self.cloud.add(NetworkBackend, self.backend)
         self.cloud.add(Hosts, self.hosts)
+        self.cloud.add(ImageCaches, HostCaches(self.cloud))
         watch(self.cloud)
         self.add_host("host-1", fate=fate, timing=timing)
 

@@ -301,17 +301,6 @@ def test_a_guest_that_nobody_claims_is_removed(cloud: ComputeCloud) -> None:
     assert cloud.world.guests == {}
 
 
-def test_images_that_no_server_uses_are_pruned(cloud: ComputeCloud) -> None:
-    id = cloud.server()
-    assert set(cloud.world.images) == {cloud.image_id}
-    reconcilers.images(cloud.cloud)
-    assert set(cloud.world.images) == {cloud.image_id}
-    cloud.do("DELETE", f"/servers/{id}")
-    cloud.settle()
-    reconcilers.images(cloud.cloud)
-    assert cloud.world.images == {}
-
-
 def test_a_host_that_is_silent_is_not_chosen(cloud: ComputeCloud) -> None:
     cloud.clock.now += 100
     id = cloud.server()

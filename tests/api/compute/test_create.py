@@ -209,7 +209,8 @@ def test_what_is_said_about_hosts(cloud: ComputeCloud) -> None:
     full = cloud.show(cloud.server(token="admin", networks="none", host="host-2"), token="admin")
     assert (
         full["fault"]["message"]
-        == "No valid host was found. ForcedHost left none of 1: no host is the host that was asked for."
+        == "No valid host was found. Placement left none: the host that was asked for has no room, or not what the "
+        "server needs."
     )
     reply = cloud.do("POST", "/servers", cloud.body(networks="none", host="host-9"), token="admin")
     assert reply.status == 400

@@ -76,6 +76,27 @@ def test_hypervisors(cloud: ComputeCloud) -> None:
     assert [h["hypervisor_hostname"] for h in rest["hypervisors"]] == ["host-2"]
 
 
+def test_hypervisors_by_name(cloud: ComputeCloud) -> None:
+    id = cloud.server()
+    cloud.add_host("other-2")
+    old: dict[str, Any] = {"token": "admin", "at": "compute 2.52"}
+    found = cloud.ok("GET", "/os-hypervisors/host/search", **old)["hypervisors"]
+    assert [one["hypervisor_hostname"] for one in found] == ["host-1"]
+    (shown,) = cloud.ok("GET", "/os-hypervisors/host/servers", **old)["hypervisors"]
+    assert shown["servers"] == [{"name": "instance-00000001", "uuid": id}]
+    (empty,) = cloud.ok("GET", "/os-hypervisors/other/servers", **old)["hypervisors"]
+    assert "servers" not in empty
+    for path in ("search", "servers"):
+        assert cloud.do("GET", f"/os-hypervisors/none/{path}", **old).status == 404
+        assert cloud.do("GET", f"/os-hypervisors/host/{path}", at="compute 2.52").status == 403
+        assert cloud.do("GET", f"/os-hypervisors/host/{path}", token="admin", at="compute 2.53").status == 404
+    new = "/os-hypervisors?hypervisor_hostname_pattern="
+    assert len(cloud.ok("GET", f"{new}-", token="admin")["hypervisors"]) == 2
+    assert len(cloud.ok("GET", f"{new}other", token="admin")["hypervisors"]) == 1
+    assert cloud.do("GET", f"{new}none", token="admin").status == 404
+    assert cloud.do("GET", f"{new}other&limit=1", token="admin").status == 400
+
+
 def test_aggregates_and_zones(cloud: ComputeCloud) -> None:
     cloud.add_host("host-2")
     admin: dict[str, Any] = {"token": "admin"}
@@ -110,6 +131,10 @@ def test_aggregates_and_zones(cloud: ComputeCloud) -> None:
         cloud.do("POST", f"/os-aggregates/{other['id']}/action", {"add_host": {"host": "host-2"}}, **admin).status
         == 409
     )
+    # a host does not change its zone under its servers
+    assert cloud.do("POST", f"{url}/action", {"remove_host": {"host": "host-2"}}, **admin).status == 409
+    assert cloud.do("DELETE", f"/servers/{id}").status == 204
+    cloud.settle()
     assert cloud.ok("POST", f"{url}/action", {"remove_host": {"host": "host-2"}}, **admin)["aggregate"]["hosts"] == []
     assert cloud.do("DELETE", url, **admin).status == 200
     assert cloud.do("GET", url, **admin).status == 404

@@ -310,7 +310,7 @@ def test_members_of_a_group_stay_apart(two: ComputeCloud) -> None:
     two.act(ids[0], "migrate", token="admin")
     two.settle()
     assert two.states(ids[0])[0] == "ACTIVE"
-    assert "ServerGroupFilter" in action(two, ids[0])["events"][0]["details"]
+    assert "ServerGroupAntiAffinityFilter" in action(two, ids[0])["events"][0]["details"]
 
 
 RESIZERS = {"admin": 202, "manager": 202, "member": 202, "reader": 403, "other": 404, "nobody": 403, "service": 404}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from tiffin.core.cloud import ServiceRef
 from tiffin.core.http.local import Reply
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.drivers.simulated import MemoryStore
+from tiffin.services.image.scratch import Scratch
 
 OCTETS = {"Content_Type": "application/octet-stream"}
 
@@ -19,10 +22,21 @@ OCTETS = {"Content_Type": "application/octet-stream"}
 class ImageCloud(TestCloud):
     """A cloud with images only, and the words that its tests use."""
 
-    def __init__(self) -> None:
-        super().__init__([ServiceRef("image", "/image", "tiffin.services.image.service")])
+    def __init__(
+        self, sections: Mapping[str, Any] | None = None, services: Iterable[ServiceRef] = (), **options: Any
+    ) -> None:
+        """`sections`: what an operator has set. `services`: further ones. `options`: those of `TestCloud`."""
+        image = ServiceRef("image", "/image", "tiffin.services.image.service")
+        super().__init__([image, *services], sections=sections, **options)
         self.store = MemoryStore()
         self.cloud.add(ImageStores, ImageStores([self.store]))
+        self.scratch = Path(tempfile.gettempdir()) / f"tiffin-scratch-{self.cloud.world.new_id()}"  # made when it is needed
+        self.cloud.add(Scratch, Scratch(self.scratch))
+
+    def close(self) -> None:
+        super().close()
+        if self.scratch.exists():
+            self.scratch.rmdir()  # nothing may be left in it
 
     def make(self, token: str = "member", **image: Any) -> dict[str, Any]:
         reply = self.ask("POST", "/image/v2/images", token, {"disk_format": "raw", "container_format": "bare", **image})

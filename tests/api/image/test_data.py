@@ -136,8 +136,8 @@ def test_deletion_forgets_the_bytes(cloud: ImageCloud) -> None:
         ("member2", 204, 200),
         ("reader", 403, 403),
         ("other", 404, 404),
-        ("nobody", 403, 403),
-        ("service", 403, 403),
+        ("nobody", 404, 404),
+        ("service", 404, 404),
     ],
 )
 def test_who_may(cloud: ImageCloud, token: str, up: int, down: int) -> None:
@@ -181,7 +181,8 @@ def test_an_import_of_bytes_that_are_something_else_is_refused(cloud: ImageCloud
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        ({"method": {"name": "web-download", "uri": "http://x"}}, 400),
+        ({"method": {"name": "web-download", "uri": "http://x"}}, 409),
+        ({"method": {"name": "by-mail"}}, 400),
         ({"method": {}}, 400),
         ({}, 400),
         ({"method": {"name": "glance-direct"}, "stores": ["attic"]}, 409),

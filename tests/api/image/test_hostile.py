@@ -170,8 +170,10 @@ def test_a_container_hides_its_disk(cloud: ImageCloud) -> None:
 def test_an_image_that_is_too_large(cloud: ImageCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     import msgspec
 
+    from tiffin.services.image.settings import Limits
+
     service = cloud.cloud.service("image")
-    monkeypatch.setitem(service.__dict__, "settings", msgspec.structs.replace(service.settings, max_bytes=1000))
+    monkeypatch.setitem(service.__dict__, "settings", msgspec.structs.replace(service.settings, limits=Limits(bytes=1000)))
     id = cloud.make()["id"]
     assert cloud.put(id, bytes(1001)).status == 413
     assert cloud.show(id)["status"] == "queued"

@@ -64,6 +64,28 @@ def shelf(cloud: ImageCloud) -> ImageCloud:
         ),
         ("member", "?limit=2", ["public", "community"]),
         ("member", "?limit=0", []),
+        ("member", "?name=eq:private", ["private"]),
+        ("member", "?name=in:", []),
+        ("member", "?name=in:private,,shared", ["shared", "private"]),
+        ("member", "?status=in:queued,saving&name=public", ["public"]),
+        ("member", "?disk_format=eq:qcow2", ["shared"]),
+        ("member", "?os_hidden=True", ["hidden"]),
+        ("member", "?os_hidden=false&name=hidden", []),
+        ("member", "?min_ram_min=1", ["public"]),
+        ("member", "?min_ram_max=63&name=public", []),
+        ("member", "?size_min=-1", []),  # of no size at all
+        ("member", "?tag=%20a%20&tag=b", ["private"]),
+        ("member", "?deleted=true&name=private", ["private"]),
+        ("member", "?checksum=x", []),
+        ("member", "?os_hash_value=x", []),
+        ("member", "?created_at=2027-01-15T08:00:01Z", ["private"]),
+        ("member", "?created_at=eq:2027-01-15T10:00:01%2B02:00", ["private"]),
+        ("member", "?created_at=lt:2027-01-15T08:00:02Z&created_at=lt:2027-01-15T08:00:01Z", []),
+        ("member", "?created_at=gte:2027-01-15T08:00:04Z", ["public"]),
+        ("member", "?sort_key=name&sort_key=id&sort_dir=asc", ["community", "private", "public", "shared"]),
+        ("member", "?sort=name:asc,name:desc", ["community", "private", "public", "shared"]),
+        ("member", "?sort=status:asc", ["private", "shared", "community", "public"]),  # then by when it was made
+        ("member", "?sort_dir=asc", ["private", "shared", "community", "public"]),
     ],
 )
 def test_who_sees_what(shelf: ImageCloud, token: str, query: str, names: list[str]) -> None:
@@ -90,7 +112,7 @@ def test_sizes(cloud: ImageCloud) -> None:
         "member_status=x",
         "protected=x",
         "os_hidden=x",
-        "size_min=-1",
+        "size_min=1.5",
         "size_min=x",
         "created_at=yesterday",
         "created_at=gt:x",
@@ -100,6 +122,15 @@ def test_sizes(cloud: ImageCloud) -> None:
         "sort_key=owner",
         "sort_dir=up",
         "sort_key=name&sort_dir=asc&sort_dir=asc",
+        "name=x:y",
+        "status=neq:queued",
+        'name=in:a"b"',
+        'name=in:"a"b',
+        "created_at=like:2027-01-15T08:00:01Z",
+        "created_at=in:2027-01-15T08:00:01Z",
+        "changes-since=2027-01-15T08:00:01Z",
+        "min_ram=x",
+        "sort_dir=asc&sort_dir=desc",
         "limit=x",
         "limit=-1",
         "marker=none",
@@ -132,3 +163,26 @@ def test_no_more_than_25_unless_asked(cloud: ImageCloud) -> None:
 def test_who_may_list(shelf: ImageCloud) -> None:
     assert shelf.ask("GET", "/image/v2/images", "nobody").status == 403
     assert shelf.ask("GET", "/image/v2/images", None).status == 401
+
+
+def test_a_name_with_a_comma_or_a_colon(cloud: ImageCloud) -> None:
+    for name in ("a,b", "12:30", "c"):
+        cloud.make(name=name)
+    assert cloud.listed('?name=in:"a,b",c&sort=name:asc') == ["a,b", "c"]
+    assert cloud.listed('?name=in:"12:30"') == ["12:30"]
+    assert cloud.listed("?name=eq:12:30") == ["12:30"]
+
+
+def test_a_marker_that_one_may_not_see_is_none(shelf: ImageCloud) -> None:
+    theirs = shelf.ask("GET", "/image/v2/images?name=theirs", "other").json["images"][0]["id"]
+    unknown = "b2173dd3-7ad6-4362-baa6-a68bce3565cb"
+    answers = [shelf.ask("GET", f"/image/v2/images?marker={marker}") for marker in (theirs, unknown)]
+    assert [(a.status, a.json["message"].replace(theirs, unknown)) for a in answers] == [(400, answers[1].json["message"])] * 2
+    assert shelf.ask("GET", f"/image/v2/images?marker={theirs}", "other").status == 200
+
+
+def test_properties_and_tags_are_shown_as_they_were_given(cloud: ImageCloud) -> None:
+    given = {"plain": "x", "quote": '"\\\u2028', "umlaut": "ä€😀", "kernel_id": None, "empty": ""}
+    image = cloud.make(tags=["ü", "a b"], **given)
+    assert {name: image[name] for name in given} == given
+    assert cloud.ask("GET", "/image/v2/images").json["images"] == [image]

@@ -53,7 +53,7 @@ def test_who_sees_members(cloud: ImageCloud, shared: str) -> None:
     assert cloud.ask("GET", members(shared, "p2"), "other").status == 200
     assert cloud.ask("GET", members(shared, "p3"), "other").status == 404
     assert cloud.ask("GET", members(shared, "p4")).status == 404
-    assert cloud.ask("GET", members(shared), "nobody").status == 403
+    assert cloud.ask("GET", members(shared), "nobody").status == 404
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_who_sees_members(cloud: ImageCloud, shared: str) -> None:
         ("admin", 200),
         ("reader", 403),
         ("other", 403),
-        ("nobody", 403),
+        ("nobody", 404),
         ("service", 404),
     ],
 )
@@ -75,7 +75,7 @@ def test_who_may_share(cloud: ImageCloud, shared: str, token: str, status: int) 
 
 @pytest.mark.parametrize(
     ("token", "status"),
-    [("member", 403), ("reader", 403), ("other", 200), ("admin", 200), ("nobody", 403), ("service", 404)],
+    [("member", 403), ("reader", 403), ("other", 200), ("admin", 200), ("nobody", 404), ("service", 404)],
 )
 def test_only_the_member_accepts(cloud: ImageCloud, shared: str, token: str, status: int) -> None:
     assert cloud.ask("PUT", members(shared, "p2"), token, {"status": "accepted"}).status == status
@@ -113,3 +113,35 @@ def test_members_go_with_their_image(cloud: ImageCloud, shared: str) -> None:
     cloud.settle()
     cloud.make(id=shared)
     assert cloud.ask("GET", members(shared)).json["members"] == []
+
+
+def test_images_that_are_not_shared_show_no_members(cloud: ImageCloud) -> None:
+    for visibility in ("private", "public", "community"):
+        id = cloud.make("admin", visibility=visibility, owner="p1")["id"]
+        for method, path, status in (
+            ("GET", members(id), 403),
+            ("POST", members(id), 403),
+            ("GET", members(id, "p2"), 404),
+            ("PUT", members(id, "p2"), 403),
+            ("DELETE", members(id, "p2"), 403),
+        ):
+            body = {"POST": {"member": "p2"}, "PUT": {"status": "accepted"}}.get(method)
+            assert cloud.ask(method, path, json=body).status == status, (visibility, method, path)
+
+
+def test_shares_come_back_with_the_visibility(cloud: ImageCloud, shared: str) -> None:
+    cloud.ask("PUT", members(shared, "p2"), "other", {"status": "accepted"})
+    for visibility in ("community", "shared"):
+        assert cloud.patch(shared, [{"op": "replace", "path": "/visibility", "value": visibility}]).status == 200
+    assert [m["status"] for m in cloud.ask("GET", members(shared)).json["members"]] == ["accepted"]
+
+
+def test_errors_of_members_say_what_is_wrong(cloud: ImageCloud, shared: str) -> None:
+    reply = cloud.ask("POST", members(shared), json={"member": "p2"})
+    assert reply.json["message"] == f"Member p2 is duplicated for image {shared}"
+    reply = cloud.ask("PUT", members(shared, "p2"), "other", {"status": "maybe"})
+    assert reply.json["message"] == 'Incorrect request: Status must be "pending", "accepted" or "rejected".'
+    assert cloud.ask("PUT", members(shared, "p2"), "member", {"status": "maybe"}).status == 403
+    assert cloud.ask("PUT", members(shared, "p2"), "other", {}).status == 400
+    assert cloud.ask("PUT", members(shared, "p2"), "other", {"status": "accepted", "member": "p2"}).status == 200
+    assert cloud.ask("DELETE", members(shared, "p2"), "other").status == 403

@@ -55,6 +55,7 @@ def test_an_interface_by_subnet(cloud: NetworkCloud) -> None:
 def test_an_interface_by_port(cloud: NetworkCloud) -> None:
     network, _subnet = cloud.network()
     router = cloud.make("router")["id"]
+    cloud.settle()  # a port that is looked at before its network is has to be looked at again
     port = cloud.make("port", network_id=network["id"])
     cloud.settle()
     assert port["id"] in cloud.backend.inventory().ports

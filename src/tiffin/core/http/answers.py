@@ -8,13 +8,19 @@ from collections.abc import Iterator
 import falcon
 import msgspec
 import structlog
-from sqlalchemy.exc import DataError, IntegrityError, StatementError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tiffin.core.errors import BadRequest, Conflict, Fault
+from tiffin.core.database import is_away
+from tiffin.core.errors import BadRequest, Conflict, Fault, Unavailable
 from tiffin.core.http.exchange import Exchange
 from tiffin.core.resource import Answer
 
 log = structlog.get_logger("http")
+NO_DATABASE = (
+    "The cloud's database does not answer. Try again; send an Idempotency-Key with what must not be done twice, since the "
+    "answer may be all that was lost."
+)
 _json = msgspec.json.Encoder()
 
 
@@ -26,6 +32,11 @@ def known_faults() -> Iterator[None]:
     except IntegrityError as race:
         log.info("request.conflict", why=str(race.orig))
         raise Conflict("It conflicts with something that was just made or changed. Look and try again.") from race
+    except (OperationalError, PoolTimeout) as away:
+        if isinstance(away, OperationalError) and not is_away(away):
+            raise
+        log.warning("request.no_database", why=str(getattr(away, "orig", away)))
+        raise Unavailable(NO_DATABASE, headers={"Retry-After": "1"}) from away
     except (OverflowError, DataError) as bad:
         raise BadRequest("A number in the request is out of range.") from bad
     except StatementError as bad:

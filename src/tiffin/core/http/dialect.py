@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import urllib.parse
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tiffin.core.errors import Fault
+from tiffin.core.errors import Fault, Forbidden
 from tiffin.core.resource import Operation, Page
 from tiffin.core.schema import ALWAYS, Version
 
@@ -34,6 +35,10 @@ class Dialect:
     def error(self, fault: Fault, call: Call | None) -> Any:
         """The body of an error: anything that encodes to JSON."""
         return {"error": {"code": self.status(fault), "title": fault.title, "message": fault.message}}
+
+    def refusal(self, call: Call, rule: str, target: Mapping[str, Any], fault: Forbidden) -> Fault:
+        """What somebody is told whom a rule refuses. A service may keep from them that the thing is there at all."""
+        return fault
 
     def one(self, operation: Operation, view: Any) -> Any:
         root = operation.resource.name if operation.answer_root is None else operation.answer_root

@@ -76,7 +76,7 @@ def upgrade() -> None:
 
     op.create_table('identity_revoked_token',
     sa.Column('audit_id', sa.String(length=64), nullable=False),
-    sa.Column('cascade', sa.Boolean(), server_default=sa.text('1'), nullable=False),
+    sa.Column('cascade', sa.Boolean(), server_default=sa.true(), nullable=False),
     sa.Column('revoked_at', sa.Float(precision=53), server_default='0', nullable=False),
     sa.Column('expires_at', sa.Float(precision=53), nullable=False),
     sa.PrimaryKeyConstraint('audit_id')
@@ -210,7 +210,7 @@ def upgrade() -> None:
     sa.Column('password_hash', sa.String(length=255), nullable=True),
     sa.Column('password_changed_at', sa.Float(precision=53), nullable=True),
     sa.Column('password_expires_at', sa.Float(precision=53), nullable=True),
-    sa.Column('password_self_service', sa.Boolean(), server_default=sa.text('0'), nullable=False),
+    sa.Column('password_self_service', sa.Boolean(), server_default=sa.false(), nullable=False),
     sa.Column('failed_logins', sa.Integer(), server_default='0', nullable=False),
     sa.Column('failed_at', sa.Float(precision=53), nullable=True),
     sa.Column('last_active_at', sa.Float(precision=53), nullable=True),

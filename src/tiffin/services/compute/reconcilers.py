@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Iterator
+
 import structlog
-from sqlalchemy import false, or_, select
+from sqlalchemy import false, or_, select, update
 from sqlalchemy.orm import Session
 
 from tiffin.core import lifecycle
 from tiffin.core.cloud import Cloud
 from tiffin.core.driver import Refused
+from tiffin.core.sql import listed
 from tiffin.core.tables import LifecycleRow
-from tiffin.services.compute import rules
+from tiffin.services.compute import host_rows, rules
 from tiffin.services.compute.drivers.base import GuestState, HostFacts, Hosts
 from tiffin.services.compute.lifecycles.metadata import METADATA
 from tiffin.services.compute.lifecycles.moving import servers_promised_on
@@ -20,93 +22,100 @@ from tiffin.services.compute.resources.availability_zones import is_up
 from tiffin.services.compute.tables import ComputeHost, Migration, Server, ServerNic
 from tiffin.services.placement import public as placement
 
+AT_ONCE = 200
+"""Hosts whose guests are compared in one statement."""
 log = structlog.get_logger("compute")
 ORPHAN = "compute.orphan"
 
 
 def hosts(cloud: Cloud) -> None:
-    """What hosts are and have, into rows and placement; a host that does not answer is not seen."""
+    """What hosts are and have, into rows and placement; a host that does not answer is not seen. Hosts of which nothing
+    changed cost one statement together."""
+    found = _facts(cloud)
+    with cloud.database.read() as session:
+        new, changed = host_rows.differing(session, found)
+        left_out = host_rows.left_out(session)
+    now = cloud.world.clock()
+    with cloud.database.write() as session:
+        session.execute(update(ComputeHost).where(ComputeHost.name.in_(listed(found))).values(seen_at=now))
+        if new:
+            host_rows.add(session, cloud.world, {name: found[name] for name in new})
+        for name in changed:
+            host_rows.store(session, cloud.world, name, found[name])
+        for aggregate_id, host_id in sorted(left_out):
+            placement.change_aggregate(session, aggregate_id, host_id, member=True)
+
+
+def _facts(cloud: Cloud) -> dict[str, HostFacts]:
     found: dict[str, HostFacts] = {}
-    for name in cloud.part(Hosts).names():
+    hosts = cloud.part(Hosts)
+    for name in hosts.names():
         try:
-            found[name] = cloud.part(Hosts).hypervisor(name).facts()
+            found[name] = hosts.hypervisor(name).facts()
         except Refused as no:
             log.warning("host.silent", host=name, why=str(no))
-    with cloud.database.write() as session:
-        for name, facts in found.items():
-            _see(cloud, session, name, facts)
-
-
-def _see(cloud: Cloud, session: Session, name: str, facts: HostFacts) -> None:
-    now, kept = cloud.world.clock(), msgspec.to_builtins(facts)
-    row = session.scalar(select(ComputeHost).where(ComputeHost.name == name))
-    if row is None:
-        new_id = cloud.world.new_id
-        row = ComputeHost(id=new_id(), service_id=new_id(), name=name, created_at=now)
-        session.add(row)
-    row.hostname, row.facts, row.seen_at = facts.hostname, kept, now
-    session.flush()
-    placement.ensure_provider(session, cloud.world, row.id, facts.hostname)
-    placement.set_inventory(
-        session,
-        row.id,
-        {
-            "VCPU": _amount(facts.vcpus, ratio=facts.cpu_allocation_ratio),
-            "MEMORY_MB": _amount(facts.memory_mb),
-            "DISK_GB": _amount(facts.disk_gb),
-        },
-    )
-    placement.set_traits(session, row.id, facts.traits)
-
-
-def _amount(total: int, *, ratio: float = 1.0) -> placement.Inventory:
-    # A single guest may not have more CPUs than the host, however many guests share them.
-    return placement.Inventory(
-        total=total, reserved=0, min_unit=1, max_unit=max(total, 1), step_size=1, allocation_ratio=ratio
-    )
+    return found
 
 
 def guests(cloud: Cloud) -> None:
     """Guests that are real against servers that should be."""
-    for name in cloud.part(Hosts).names():
-        try:
-            real = {state.id: state for state in cloud.part(Hosts).hypervisor(name).guests()}
-        except Refused as no:
-            log.warning("host.silent", host=name, why=str(no))
-            continue
-        _compare(cloud, name, real)
+    hosts = cloud.part(Hosts)
+    names = hosts.names()
+    for first in range(0, len(names), AT_ONCE):
+        real: dict[str, dict[str, GuestState]] = {}
+        for name in names[first : first + AT_ONCE]:
+            try:
+                real[name] = {state.id: state for state in hosts.hypervisor(name).guests()}
+            except Refused as no:
+                log.warning("host.silent", host=name, why=str(no))
+        _compare(cloud, real)
 
 
-def _compare(cloud: Cloud, host: str, real: dict[str, GuestState]) -> None:
+def _compare(cloud: Cloud, real: dict[str, dict[str, GuestState]]) -> None:
+    """`real`: the guests by host."""
+    ids = {id for states in real.values() for id in states}
     with cloud.database.read() as session:
         rows = session.execute(
-            select(Server.id, Server.power_state, Server.vm_state, Server.task_state).where(
-                Server.host == host, Server.deleted_at.is_(None)
+            select(Server.id, Server.host, Server.power_state, Server.vm_state, Server.task_state).where(
+                Server.host.in_(listed(real)), Server.deleted_at.is_(None)
             )
         ).all()
-        living = select(Server.id).where(Server.id.in_(real), Server.deleted_at.is_(None))
-        known = set(session.scalars(living))
-        resting = set(session.scalars(living.where(Server.task_state.is_(None))))
-        strays = resting - servers_promised_on(session, host, known)
+        known = {row.id: row for row in rows}
+        unknown = ids - known.keys()
+        away = select(Server.id, Server.host, Server.task_state).where(
+            Server.id.in_(listed(unknown)), Server.deleted_at.is_(None)
+        )
+        known |= {row.id: row for row in session.execute(away)} if unknown else {}
+        resting = {id: row.host for id, row in known.items() if row.task_state is None}
+        strays = _strays(session, real, resting)
     differing = [
         row.id
         for row in rows
         if row.task_state is None
         and row.vm_state in ("active", "paused", "stopped")
-        and _power(real.get(row.id)) != row.power_state
+        and _power(real[row.host].get(row.id)) != row.power_state
     ]
-    orphans = [id for id in real if id not in known]
+    orphans = [(id, host) for host, states in real.items() for id in states if id not in known]
     if not differing and not orphans and not strays:
         return
     now = cloud.world.clock()
     with cloud.database.write() as session:
         for id in differing:
             lifecycle.ask(session, now, (KIND, id), "sync", request_id=_request_id(cloud))
-        for id in sorted(strays):
+        for id, host in strays:
             log.warning("guest.stray", guest=id, host=host)
             lifecycle.ask(session, now, (KIND, id), "leave", request_id=_request_id(cloud), args={"host": host})
-        for id in orphans:
+        for id, host in orphans:
             _remove(cloud, session, id, host)
+
+
+def _strays(session: Session, real: dict[str, dict[str, GuestState]], at: dict[str, str]) -> list[tuple[str, str]]:
+    """(server, host) for each host that has something of a server which is `at` another one and does not come back."""
+    found = []
+    for host, states in real.items():
+        if suspects := {id for id in states if at.get(id, host) != host}:
+            found += [(id, host) for id in sorted(suspects - servers_promised_on(session, host, suspects))]
+    return found
 
 
 def _request_id(cloud: Cloud) -> str:
@@ -156,30 +165,31 @@ def _remove(cloud: Cloud, session: Session, id: str, host: str) -> None:
 
 def metadata(cloud: Cloud) -> None:
     """Metadata addresses that hosts answer on, against the networks that their servers are on."""
-    for name in cloud.part(Hosts).names():
-        real = cloud.part(Hosts).network(name).metadata_networks()
-        with cloud.database.read() as session:
-            on_it = select(ServerNic.network_id).join(Server, Server.id == ServerNic.server_id)
-            needed = set(session.scalars(on_it.where(Server.host == name, Server.deleted_at.is_(None))))
-            ending = {frame["network"] for frame in session.scalars(
-                select(LifecycleRow.frame).where(LifecycleRow.kind == METADATA))}  # fmt: skip
-        if not (unused := real - needed - ending):
+    hosts = cloud.part(Hosts)
+    real = {name: hosts.network(name).metadata_networks() for name in _answering(hosts)}
+    if not any(real.values()):
+        return
+    with cloud.database.read() as session:
+        on_it = select(Server.host, ServerNic.network_id).join(ServerNic, Server.id == ServerNic.server_id)
+        needed = {(host, id) for host, id in session.execute(on_it.where(Server.deleted_at.is_(None)).distinct())}
+        frames = session.scalars(select(LifecycleRow.frame).where(LifecycleRow.kind == METADATA))
+        ending = {frame["network"] for frame in frames}
+    for name, networks in real.items():
+        unused = sorted(id for id in networks if (name, id) not in needed and id not in ending)
+        if not unused:
             continue
         with cloud.database.write() as session:
-            for network_id in sorted(unused):
+            for network_id in unused:
                 world, frame = cloud.world, {"host": name, "network": network_id}
                 request_id = f"req-{world.new_id()}"
                 lifecycle.begin(session, world, METADATA, world.new_id(), request_id=request_id, frame=frame)
 
 
-def images(cloud: Cloud) -> None:
-    """Let hosts drop cached images that no server stands on."""
-    with cloud.database.read() as session:
-        used = frozenset(
-            id for id in session.scalars(select(Server.image_id).where(Server.deleted_at.is_(None)).distinct()) if id
-        )
-    for name in cloud.part(Hosts).names():
+def _answering(hosts: Hosts) -> Iterator[str]:
+    for name in hosts.names():
         try:
-            cloud.part(Hosts).hypervisor(name).prune_images(used)
+            hosts.network(name)
         except Refused as no:
             log.warning("host.silent", host=name, why=str(no))
+            continue
+        yield name

@@ -7,9 +7,6 @@ import binascii
 import functools
 import hashlib
 import re
-from collections.abc import Collection, Mapping
-
-import msgspec
 
 # --- states -------------------------------------------------------------------------------------------------------------
 
@@ -102,91 +99,3 @@ def safe_pattern(text: str) -> str:
     except re.error as bad:
         raise ValueError(f"The filter {text!r} is no regular expression: {bad}.") from None
     return text
-
-
-# --- scheduling ---------------------------------------------------------------------------------------------------------
-
-
-class Host(msgspec.Struct, frozen=True):
-    """A host as the scheduler sees it."""
-
-    name: str
-    provider_id: str
-    enabled: bool
-    up: bool
-    zone: str
-    architecture: str
-    hypervisor_type: str
-    servers: int  # guests of ours there
-
-
-class Wish(msgspec.Struct, frozen=True):
-    """What a server asks of its host."""
-
-    zone: str | None = None
-    host: str | None = None
-    architecture: str | None = None
-    hypervisor_type: str | None = None
-    policy: str | None = None  # of its server group
-    group_hosts: Collection[str] = ()  # where the other members are
-    per_host: int = 1  # members of an anti-affinity group that may share a host
-    same_host: Collection[str] = ()  # hosts to be on
-    different_host: Collection[str] = ()  # hosts not to be on
-
-
-class NoHost(Exception):
-    """Which filter left none, for the user."""
-
-
-def _architecture_fits(host: Host, wish: Wish) -> bool:
-    return wish.architecture in (None, "", host.architecture)
-
-
-def _group_fits(host: Host, wish: Wish) -> bool:
-    there = list(wish.group_hosts).count(host.name)
-    if wish.policy == "affinity":
-        return not wish.group_hosts or there > 0
-    return wish.policy != "anti-affinity" or there < wish.per_host
-
-
-FILTERS = (
-    ("ComputeFilter", "is enabled and up", lambda host, wish: host.enabled and host.up),
-    ("ForcedHost", "is the host that was asked for", lambda host, wish: wish.host in (None, host.name)),
-    ("AvailabilityZoneFilter", "is in the availability zone", lambda host, wish: wish.zone in (None, "", host.zone)),
-    ("ImagePropertiesFilter", "can run the image's hw_architecture", _architecture_fits),
-    (
-        "ImagePropertiesFilter",
-        "has the image's img_hv_type",
-        lambda host, wish: (wish.hypervisor_type or host.hypervisor_type).lower() == host.hypervisor_type.lower(),
-    ),
-    ("ServerGroupFilter", "suits the server group's policy", _group_fits),
-    ("SameHostFilter", "runs the servers of same_host", lambda h, w: not w.same_host or h.name in w.same_host),
-    ("DifferentHostFilter", "is free of different_host", lambda host, wish: host.name not in wish.different_host),
-)
-
-
-def choose(hosts: Collection[Host], wish: Wish) -> Host:
-    """The host with the fewest guests that passes every filter. Raises `NoHost`."""
-    left = list(hosts)
-    for name, says, passes in FILTERS:
-        kept = [host for host in left if passes(host, wish)]
-        if not kept:
-            raise NoHost(f"{name} left none of {len(left)}: no host {says}.")
-        left = kept
-    together = wish.policy == "soft-affinity"
-    apart = wish.policy == "soft-anti-affinity"
-
-    def weight(host: Host) -> tuple[int, int, str]:
-        there = list(wish.group_hosts).count(host.name)
-        return (-there if together else there if apart else 0), host.servers, host.name
-
-    return min(left, key=weight)
-
-
-def short_of(rooms: Mapping[str, int]) -> str:
-    """Which resource has no room anywhere, from {class: number of hosts with room for that alone}."""
-    words = {"VCPU": "CPU", "MEMORY_MB": "RAM", "DISK_GB": "disk"}
-    none = [words.get(name, name) for name, hosts in rooms.items() if hosts == 0]
-    if none:
-        return f"Placement left none: no host has enough free {' and '.join(none)}."
-    return "Placement left none: no single host has enough free " + ", ".join(words.get(n, n) for n in rooms) + "."

@@ -5,10 +5,12 @@ from __future__ import annotations
 from tiffin.core.service import Service
 from tiffin.services.compute import reconcilers
 from tiffin.services.compute.dialect import ComputeDialect
+from tiffin.services.compute.lifecycles.cached_image import CachedImageLife
 from tiffin.services.compute.lifecycles.metadata import MetadataLife
 from tiffin.services.compute.lifecycles.orphan import OrphanLife
 from tiffin.services.compute.lifecycles.server import ServerLife
 from tiffin.services.compute.resources import (
+    aggregate_images,
     aggregates,
     availability_zones,
     extensions,
@@ -78,10 +80,11 @@ service = Service(
         services.services,
         hypervisors.hypervisors,
         aggregates.aggregates,
+        aggregate_images.images_of_aggregate,
         extensions.extensions,
     ),
-    lifecycles=(ServerLife, OrphanLife, MetadataLife),
-    reconcilers=(reconcilers.hosts, reconcilers.guests, reconcilers.moves, reconcilers.metadata, reconcilers.images),
+    lifecycles=(ServerLife, OrphanLife, MetadataLife, CachedImageLife),
+    reconcilers=(reconcilers.hosts, reconcilers.guests, reconcilers.moves, reconcilers.metadata),
     rules=(
         ("context_is_admin", "role:admin"),
         ("project_manager_api", "role:manager and project_id:%(project_id)s"),

@@ -2,9 +2,83 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import msgspec
+from msgspec import Meta
 
 from tiffin.core.quota import Kept
+
+FilterName = Literal[
+    "AggregateImagePropertiesIsolation",
+    "AggregateInstanceExtraSpecsFilter",
+    "AggregateIoOpsFilter",
+    "AggregateMultiTenancyIsolation",
+    "AggregateNumInstancesFilter",
+    "AggregateTypeAffinityFilter",
+    "AllHostsFilter",
+    "ComputeCapabilitiesFilter",
+    "ComputeFilter",
+    "DifferentHostFilter",
+    "ImagePropertiesFilter",
+    "IoOpsFilter",
+    "IsolatedHostsFilter",
+    "JsonFilter",
+    "NumInstancesFilter",
+    "SameHostFilter",
+    "ServerGroupAffinityFilter",
+    "ServerGroupAntiAffinityFilter",
+    "SimpleCIDRAffinityFilter",
+]
+Many = Annotated[int, Meta(ge=1)]
+
+
+class Weights(msgspec.Struct, frozen=True):
+    """What makes one host better than another: how much each weigher counts. Positive prefers more of what it weighs,
+    negative less, 0 leaves it out. Metadata of an aggregate of the same name, `ram_weight_multiplier` and so on, counts
+    for the hosts in it."""
+
+    ram: float = 1.0  # sites that would rather fill hosts than spread over them: -1.0
+    cpu: float = 1.0  # sites whose guests are short of CPUs first
+    disk: float = 1.0  # sites whose guests are short of disk first
+    io_ops: float = -1.0  # sites where builds or copies disturb guests: further below zero
+    num_instances: float = 0.0  # sites that count guests rather than what they use
+    soft_affinity: float = 1.0  # sites whose groups shall stay together more than they shall spread: above the others
+    soft_anti_affinity: float = 1.0  # the same for groups that shall be apart
+    build_failure: float = 1_000_000.0  # sites where a host that failed to build is not to blame: 0.0
+    hypervisor_version: float = 1.0  # sites in the middle of an upgrade that want the older hosts first: -1.0
+
+
+class Isolation(msgspec.Struct, frozen=True):
+    """Which images and hosts are for each other (IsolatedHostsFilter, AggregateImagePropertiesIsolation)."""
+
+    hosts: tuple[str, ...] = ()  # sites with hosts for certain images, by name
+    images: tuple[str, ...] = ()  # those images, by id
+    restrict_hosts: bool = True  # sites that let these hosts take other images, too: false
+    property_namespace: str = ""  # sites whose aggregates have other metadata: which properties of images isolate
+    property_separator: str = "."  # the same: what stands between that namespace and the name
+
+
+class Scheduler(msgspec.Struct, frozen=True):
+    """How a server finds its host. Filters have the names of upstream's."""
+
+    enabled_filters: tuple[FilterName, ...] = (  # sites with rules of their own: which filters hosts must pass, in this order
+        "ComputeFilter",
+        "ComputeCapabilitiesFilter",
+        "ImagePropertiesFilter",
+        "ServerGroupAntiAffinityFilter",
+        "ServerGroupAffinityFilter",
+        "SameHostFilter",
+        "DifferentHostFilter",
+    )
+    weights: Weights = Weights()  # sites that fill hosts, or spread otherwise
+    isolation: Isolation = Isolation()  # sites with hosts for certain images
+    host_subset_size: Many = 1  # sites with several schedulers: among how many of the best hosts chance decides
+    max_io_ops_per_host: Many = 8  # sites with slow disks, with IoOpsFilter: builds and copies at a time on a host
+    max_instances_per_host: Many = 50  # sites that bound what one host's end takes along, with NumInstancesFilter
+    limit_tenants_to_placement_aggregate: bool = False  # sites whose projects have aggregates (filter_tenant_id) of their own
+    placement_aggregate_required_for_tenants: bool = False  # the same: a project without one finds no host
+    enable_isolated_aggregate_filtering: bool = False  # sites whose aggregates take only flavors that require their traits
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -17,6 +91,7 @@ class Settings(msgspec.Struct, frozen=True):
     resize_to_same_host: bool = True  # operators of several hosts: whether a resize may stay where it is, as DevStack lets it
     resize_confirm_window: float = 0.0  # seconds after which a resize that nobody has confirmed is confirmed; 0: never
     quotas: Kept = "own"  # sites with one place for all limits: "unified" reads the identity service's (UnifiedLimitsDriver)
+    scheduler: Scheduler = Scheduler()  # sites with rules of their own for where servers go
 
 
 SETTINGS = Settings()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, Text
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tiffin.core.tables import ENCRYPTED, SECRET, Id, Table, Time
@@ -12,12 +12,19 @@ from tiffin.core.tables import ENCRYPTED, SECRET, Id, Table, Time
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
 
 
+BUSY = text("task_state IS NOT NULL")
+"""A condition: that something is being done with a server. Those are few."""
+ALIVE = text("deleted_at IS NULL")
+
+
 class Server(Table):
     __tablename__ = "server"
     __table_args__ = (
         Index("server_of_project", "project_id", "deleted_at", "created_at"),
+        Index("server_alive", "created_at", sqlite_where=ALIVE, postgresql_where=ALIVE),
         Index("server_on_host", "host", "deleted_at"),
         Index("server_changed", "updated_at"),
+        Index("server_busy", "task_state", "host", sqlite_where=BUSY, postgresql_where=BUSY),
         {"sqlite_autoincrement": True},
     )
     number: Mapped[int] = mapped_column(_NUMBER, primary_key=True)
@@ -129,6 +136,8 @@ class ComputeHost(Table):
     disabled: Mapped[bool] = mapped_column(default=False)
     disabled_reason: Mapped[str | None]
     forced_down: Mapped[bool] = mapped_column(default=False)
+    hypervisor_version: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # of the facts
+    failed_builds: Mapped[int] = mapped_column(default=0, server_default="0")  # since the last good one
 
 
 class Migration(Table):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -18,6 +20,7 @@ from tiffin.services.identity.tables import (
     ImpliedRole,
     Project,
     Region,
+    RegisteredLimit,
     Role,
     User,
 )
@@ -139,6 +142,20 @@ def ensure_grant(session: Session, user_id: str, scope: tuple[str, str | None], 
             Assignment(id=id, user_id=user_id, scope=scope[0], scope_id=scope[1], role_id=role_id, inherited=False)
         )
         session.flush()
+
+
+def ensure_limits(session: Session, world: World, service: str, defaults: Mapping[str, int]) -> None:
+    """Register these unified limits, name -> default, of the service of this type, where none of the name is registered."""
+    service_id = session.scalar(select(CatalogService.id).where(CatalogService.type == service).order_by(CatalogService.id))
+    if service_id is None:
+        return
+    known = set(
+        session.scalars(select(RegisteredLimit.resource_name).where(RegisteredLimit.service_id == service_id))
+    )
+    for name, default in defaults.items():
+        if name not in known:
+            limit = {"resource_name": name, "default_limit": default, "region_id": None, "description": None}
+            session.add(RegisteredLimit(id=new_id(world), service_id=service_id, **limit))
 
 
 def _ensure_catalog(session: Session, world: World, region: str, url: str, services: tuple[CatalogEntry, ...]) -> None:

@@ -63,6 +63,9 @@ class ShareSettings(msgspec.Struct, frozen=True):
     all_endpoints_without_filter: bool = True
     """Whether a project for which nobody chose endpoints sees all of them in its catalogue, or none. Operators who show each
     project only what it is entitled to set it to false (upstream's `return_all_endpoints_if_no_filter`)."""
+    catalog_url: str = ""
+    """Where the catalogue says that the cloud is, such as https://cloud.example.org. Operators set it who have a proxy before
+    the cloud, or an address that several controllers share. Nothing: where this controller listens."""
     enforcement_model: Literal["flat", "strict_two_level"] = "flat"
     """How the unified limits of projects and their domains relate. Operators who resell whole domains set strict_two_level:
     what the projects of a domain use together then stays within the domain's limit."""

@@ -88,7 +88,7 @@ class KeptLimits:
             return _with_all_below(row.owner_id) if self.model == STRICT else row.owner_id
 
         bounds = tuple(Bound(row.most, owners(row)) for row in rows)
-        return Unified(rows[0].default_limit, bounds, rows[-1].owner_id)
+        return Unified(rows[0].default_limit, bounds)
 
     def check(self, session: Session) -> None:
         """Raises `SettingsError` when there are deeper trees than the model has levels for."""

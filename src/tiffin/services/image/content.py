@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from tiffin.core.call import Call
+from tiffin.core.driver import Impossible, Refused
+from tiffin.core.errors import Conflict, Unavailable
 from tiffin.services.image.drivers.base import ImageStores, Missing
 from tiffin.services.image.tables import BlobRow, ImageRow, LocationRow
 
@@ -28,8 +31,10 @@ def link(session: Session, image: ImageRow, blob: BlobRow) -> BlobRow:
     else:
         blob.role = "gone"
     if session.get(LocationRow, (image.id, found.id)) is None:
-        session.add(LocationRow(image_id=image.id, blob_id=found.id, data={}))
-    image.stores = [*(name for name in image.stores if name != found.store), found.store]
+        last = session.scalar(select(func.max(LocationRow.position)).where(LocationRow.image_id == image.id))
+        session.add(LocationRow(image_id=image.id, blob_id=found.id, position=0 if last is None else last + 1, data={}))
+    if found.store not in image.stores:
+        image.stores = [*image.stores, found.store]
     return found
 
 
@@ -44,7 +49,8 @@ def unlink(session: Session, image: ImageRow, blob: BlobRow) -> None:
         blob.role, blob.image_id = "gone", image.id
     elif blob.image_id == image.id:
         blob.image_id = other
-    image.stores = [name for name in image.stores if name != blob.store]
+    left = set(session.scalars(_of(image.id).with_only_columns(BlobRow.store)))
+    image.stores = [name for name in image.stores if name in left]
 
 
 def unlink_all(session: Session, image: ImageRow) -> None:
@@ -53,13 +59,19 @@ def unlink_all(session: Session, image: ImageRow) -> None:
         unlink(session, image, blob)
 
 
+def lock(session: Session, image: ImageRow) -> None:
+    """Have nobody else change the image before this transaction ends; what is known of it is what it is now. For who counts its
+    places and then takes one away."""
+    session.refresh(image, with_for_update=True)
+
+
 def _of(image_id: str) -> Select[Any]:
     return select(BlobRow).join(LocationRow, LocationRow.blob_id == BlobRow.id).where(LocationRow.image_id == image_id)
 
 
 def blobs(session: Session, image_id: str) -> list[BlobRow]:
-    """Where the image is, in the order in which its stores are named."""
-    return list(session.scalars(_of(image_id).order_by(BlobRow.id)))
+    """Where the image is, in order."""
+    return list(session.scalars(_of(image_id).order_by(LocationRow.position)))
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -69,18 +81,53 @@ class Place(msgspec.Struct, frozen=True):
     key: str
 
 
-def places(session: Session, image_id: str, stores: ImageStores) -> list[Place]:
-    """Where to read an image, the default store first."""
-    found = [Place(blob.store, blob.address or blob.id) for blob in blobs(session, image_id)]
-    return sorted(found, key=lambda place: place.store != stores.default)
+def places(session: Session, image_id: str, stores: ImageStores, prefer: Sequence[str] = ()) -> list[Place]:
+    """Where to read an image: from the first of the preferred stores that have it, from the heaviest one, and of equals from
+    the default one, before the others."""
+
+    def rank(place: Place) -> tuple[int, int, bool]:
+        wanted = prefer.index(place.store) if place.store in prefer else len(prefer)
+        return wanted, -stores.weight(place.store), place.store != stores.default
+
+    return sorted((Place(blob.store, blob.address or blob.id) for blob in blobs(session, image_id)), key=rank)
+
+
+def check_unused(call: Call, id: str, store: str | None = None) -> None:
+    """Look in the stores, or in this one, whether something lives on the image's bytes there. Outside of any transaction.
+
+    What begins to in a moment is no less safe: a store does not delete what is used, and is asked again until it does.
+    Raises `Conflict` when it is used, `Unavailable` when that cannot be told.
+    """
+    with call.read():
+        alone = [blob for blob in blobs(call.db, id) if not _is_shared(call.db, id, blob)]
+    for blob in alone:
+        if store in (None, blob.store):
+            _check_blob(call, id, blob)
+
+
+def _is_shared(session: Session, image_id: str, blob: BlobRow) -> bool:
+    others = select(LocationRow.image_id).where(LocationRow.blob_id == blob.id, LocationRow.image_id != image_id)
+    return session.scalar(others.limit(1)) is not None
+
+
+def _check_blob(call: Call, id: str, blob: BlobRow) -> None:
+    try:
+        used = blob.address is None and call.part(ImageStores).get(blob.store).in_use(blob.id)
+    except (Refused, Impossible) as no:
+        raise Unavailable(f"The store {blob.store} cannot tell whether image {id} is in use there: {no}") from no
+    if used:
+        raise Conflict(
+            f"Image {id} could not be deleted because it is in use: volumes were made in the store {blob.store} that "
+            "share its data. Delete them first."
+        )
 
 
 def read(stores: ImageStores, places: list[Place], start: int = 0, length: int | None = None) -> Iterator[bytes]:
-    """The bytes, from the first place that has them. Raises `Missing` when none has."""
-    lost: Missing | None = None
+    """The bytes, from the first place that gives them. Raises what the last one says, `Missing` when there is none."""
+    said: Refused | Impossible = Missing("The image has no data.")
     for place in places:
         try:
             return stores.get(place.store).read(place.key, start, length)
-        except Missing as no:
-            lost = no
-    raise lost or Missing("The image has no data.")
+        except (Refused, Impossible) as no:
+            said = no
+    raise said

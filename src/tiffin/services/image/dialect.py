@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import falcon
 
 from tiffin.core.call import Call
-from tiffin.core.errors import Fault, NotFound, OverQuota
+from tiffin.core.errors import Fault, Forbidden, NotFound, OverQuota
 from tiffin.core.http.dialect import Dialect
+from tiffin.core.policy import Target
 from tiffin.core.schema import ALWAYS, Version
+from tiffin.services.image import search
+
+LOOKS = ("get_image", "get_member")
+"""The rules of showing one thing."""
 
 
 class ImageDialect(Dialect):
@@ -27,3 +33,10 @@ class ImageDialect(Dialect):
         status = self.status(fault)
         title = "Request Entity Too Large" if status == 413 else fault.title
         return {"message": fault.message, "code": f"{status} {title}", "title": title}
+
+    def refusal(self, call: Call, rule: str, target: Mapping[str, Any], fault: Forbidden) -> Fault:
+        """What somebody may not even look at is not there for them."""
+        row: Any = target.row if isinstance(target, Target) else None
+        if search.is_image(row) and (rule in LOOKS or not call.allows("get_image", search.target(row, call.actor))):
+            return NotFound(f"No image found with ID {row.id}")
+        return Forbidden(f"You are not authorized to complete {rule} action.", rule=rule)

@@ -15,7 +15,8 @@ from tiffin.core.cloud import Cloud
 from tiffin.core.driver import Impossible
 from tiffin.core.errors import BadRequest, Fault, NotFound
 from tiffin.core.world import World
-from tiffin.services.image import content, search, uploads
+from tiffin.services.image import content, importing, search, uploads
+from tiffin.services.image.drivers.base import CachedCopy as CachedCopy  # what compute's hosts tell of their caches
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.inspection import OPAQUE_CONTAINERS
 from tiffin.services.image.tables import BlobRow, ImageRow
@@ -45,7 +46,7 @@ def _boot_image(row: ImageRow) -> BootImage:
         name=row.name or "",
         disk_format=row.disk_format or "",
         container_format=row.container_format or "",
-        sha512=row.os_hash_value or "",
+        sha512=(row.os_hash_value or "") if row.os_hash_algo == "sha512" else "",
         size=row.size or 0,
         virtual_size=row.virtual_size or row.size or 0,
         min_disk=row.min_disk,
@@ -53,7 +54,7 @@ def _boot_image(row: ImageRow) -> BootImage:
         status=row.status,
         owner=row.owner,
         visibility=row.visibility,
-        properties={name: value for name, value in row.properties.items() if value is not None},
+        properties={name: value for name, value in importing.own(row.properties).items() if value is not None},
     )
 
 
@@ -69,7 +70,12 @@ def bootable(session: Session, actor: Actor, image_id: str) -> BootImage:
         raise BadRequest(
             f"Image {image_id} is unacceptable: nothing boots from the container format {row.container_format}."
         )
-    return _boot_image(row)
+    found = _boot_image(row)
+    if not found.sha512:
+        raise BadRequest(
+            f"Image {image_id} has no SHA-512 digest, by which hosts know its data. Wait until it has been read, or upload it."
+        )
+    return found
 
 
 def boot_image(session: Session, image_id: str) -> BootImage | None:
@@ -132,17 +138,17 @@ def finish_image(
     Raises `Impossible` when there is no such image any more or the bytes are refused, `Refused` when the store has no room
     or the source does not answer; the image is queued again then.
     """
-    with cloud.database.write() as session:
-        image = session.get(ImageRow, image_id)
-        if image is None or image.status in ("deleted", "killed"):
-            raise Impossible(f"Image {image_id} is not there any more.")
-        if image.status in ("active", "deactivated"):
-            return
-        _take_over(session, image)
-        image.disk_format = disk_format
-        origin = _origin(image, cloud.world.clock(), request_id or f"req-{image_id}")
-        claim = uploads.claim(session, cloud, image, origin)
     try:
+        with cloud.database.write() as session:
+            image = session.get(ImageRow, image_id)
+            if image is None or image.status in ("deleted", "killed"):
+                raise Impossible(f"Image {image_id} is not there any more.")
+            if image.status in ("active", "deactivated"):
+                return
+            _take_over(session, image)
+            image.disk_format = disk_format
+            origin = _origin(image, cloud.world.clock(), request_id or f"req-{image_id}")
+            claim = uploads.claim(session, cloud, image, origin)
         uploads.bring(cloud, claim, chunks)
     except Fault as no:
         raise Impossible(no.message) from no

@@ -7,8 +7,10 @@ from sqlalchemy import select
 
 from tiffin.core import lifecycle
 from tiffin.core.cloud import Cloud
-from tiffin.services.image import uploads
-from tiffin.services.image.drivers.base import ImageStores
+from tiffin.core.driver import Refused
+from tiffin.services.image import caching, uploads
+from tiffin.services.image.drivers.base import ImageCaches, ImageStores
+from tiffin.services.image.settings import Settings
 from tiffin.services.image.tables import BlobRow
 
 log = structlog.get_logger("image")
@@ -19,11 +21,15 @@ def forget_orphans(cloud: Cloud) -> None:
     claim and the removal of its bytes. There is no lifecycle to wake, since there is no row; and none can be on its way,
     since a row is committed before its first byte is written, and keys are never used twice."""
     for store in cloud.part(ImageStores).all():
-        kept = set(store.keys()) if store.writable else set()
+        try:
+            kept = set(store.keys()) if store.writable else set()
+        except Refused as no:  # it is looked at again, and the others now
+            log.warning("image.store_silent", store=store.name, reason=f"{no}")
+            continue
         if not kept:
             continue
         with cloud.database.read() as session:
-            known = set(session.scalars(select(BlobRow.id).where(BlobRow.store == store.name)))
+            known = set(session.scalars(select(BlobRow.id)))  # of every store: an operator may have renamed this one
         for key in kept - known:
             log.warning("image.orphan", store=store.name, key=key)
             store.delete(key)
@@ -43,3 +49,13 @@ def end_dead_uploads(cloud: Cloud) -> None:
         for blob in session.scalars(select(BlobRow).where(BlobRow.id.in_(dead), BlobRow.role.in_(uploads.BEING_WRITTEN))):
             blob.expires = 0.0
             lifecycle.ask(session, now, ("image.image", blob.image_id), "watch", request_id=f"req-{blob.id}")
+
+
+def keep_caches(cloud: Cloud) -> None:
+    """Let the hosts' caches hold no image that was deleted, no stalled download, and no more bytes than they may. There is no
+    lifecycle to wake: a cache promises nothing."""
+    caches, settings = cloud.part(ImageCaches), cloud.service("image").settings
+    assert isinstance(settings, Settings)
+    caching.clean(caches, settings.cache.image_cache_stall_time)
+    caching.forget_deleted(cloud, caches)
+    caching.prune(caches, settings.cache.image_cache_max_size)

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tiffin.core.errors import BadRequest, Conflict, Forbidden, RangeNotSatisfiable, TooLarge
+from tiffin.core.errors import BadRequest, Forbidden, RangeNotSatisfiable, TooLarge
 from tiffin.core.schema import Schema, convert
-from tiffin.services.image.settings import Settings
 
 UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 DISK_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
@@ -116,6 +115,8 @@ def check_attributes(values: dict[str, Any]) -> dict[str, Any]:
     found = {name: getattr(checked, name) for name in values}
     if "tags" in found:
         found["tags"] = sorted(set(found["tags"]))
+    if found.get("owner") == "":
+        found["owner"] = None
     return found
 
 
@@ -132,90 +133,23 @@ def check_property(name: str, value: Any) -> None:
         raise BadRequest(f"Invalid input for field/attribute {name}: {bad}.") from None
 
 
-def check_amounts(properties: dict[str, str | None], tags: list[str], settings: Settings) -> None:
-    """Raises `TooLarge` when there are more properties or tags than an image may have."""
-    if len(properties) > settings.properties:
+MOST_KEPT = 128 << 10
+"""Bytes of all properties of an image together, as JSON: a list may show a thousand images. Upstream bounds each alone."""
+
+
+def check_size(properties: dict[str, str | None]) -> None:
+    """Raises `TooLarge` when an image would have more bytes of properties than it may."""
+    size = len(msgspec.json.encode(properties))
+    if size > MOST_KEPT:
+        raise TooLarge(f"The properties of an image may have {MOST_KEPT} bytes together; these have {size}.")
+
+
+def check_amount(what: str, count: int, most: int) -> None:
+    """Raises `TooLarge` when an image would have more of something (properties, tags, members) than it may; -1: any number."""
+    if 0 <= most < count:
         raise TooLarge(
-            f"The limit has been exceeded on the number of allowed image properties. Attempted: {len(properties)}, "
-            f"Maximum: {settings.properties}"
+            f"The limit has been exceeded on the number of allowed image {what}. Attempted: {count}, Maximum: {most}"
         )
-    if len(tags) > settings.tags:
-        raise TooLarge(
-            f"The limit has been exceeded on the number of allowed image tags. Attempted: {len(tags)}, "
-            f"Maximum: {settings.tags}"
-        )
-
-
-# --- JSON patch ---------------------------------------------------------------------------------------------------------
-
-PATCH_V21 = "application/openstack-images-v2.1-json-patch"
-PATCH_V20 = "application/openstack-images-v2.0-json-patch"
-MAX_OPERATIONS = 1000
-
-
-class Edit(msgspec.Struct, frozen=True):
-    """One operation of a patch on one attribute."""
-
-    op: str  # add, replace, remove
-    name: str
-    value: Any = None
-
-
-def parse_patch(body: Any, media_type: str) -> list[Edit]:
-    """The edits that a patch asks for. Raises `BadRequest`."""
-    if not isinstance(body, list):
-        raise BadRequest("Request body must be a JSON array of operation objects.")
-    if len(body) > MAX_OPERATIONS:
-        raise BadRequest(f"A patch may have at most {MAX_OPERATIONS} operations.")
-    return [_edit(item, media_type) for item in body]
-
-
-def _edit(item: Any, media_type: str) -> Edit:
-    if not isinstance(item, dict):
-        raise BadRequest("Operations must be JSON objects.")
-    if media_type == PATCH_V21:
-        op, path = item.get("op"), item.get("path")
-    else:
-        named = [op for op in ("add", "replace", "remove") if op in item]
-        if len(named) != 1:
-            raise BadRequest('Operation objects must contain exactly one member named "add", "remove", or "replace".')
-        op, path = named[0], item[named[0]]
-    if op not in ("add", "replace", "remove"):
-        raise BadRequest(f"Operation {str(op)[:40]!r} is not supported. Use add, replace or remove.")
-    if op != "remove" and "value" not in item:
-        raise BadRequest(f'Operation "{op}" requires a member named "value".')
-    return Edit(op, _pointer(path), item.get("value"))
-
-
-def _pointer(path: Any) -> str:
-    """The attribute that a JSON pointer (RFC 6901) names: pointers into attributes name nothing that can be changed."""
-    if not isinstance(path, str) or not path.startswith("/"):
-        raise BadRequest('Each operation needs a "path" that starts with "/".')
-    if re.search(r"~(?![01])", path):
-        raise BadRequest(f'Pointer `{path[:80]}` contains "~" not part of a recognized escape sequence.')
-    name = path[1:]
-    if name.startswith("locations/"):
-        name = "locations"
-    if "/" in name or not name:
-        raise BadRequest(f"Invalid JSON pointer for this resource: '{path[:80]}'")
-    return name.replace("~1", "/").replace("~0", "~")
-
-
-def check_edit(edit: Edit, properties: dict[str, str | None], status: str) -> None:
-    """Whether an edit may be done to an image as it is. Raises `Forbidden`, `Conflict` or `BadRequest`."""
-    check_settable(edit.name)
-    if edit.name == "id":
-        raise Forbidden("Attribute 'id' is read-only.")
-    if edit.name in KEPT:
-        if edit.op == "remove":
-            raise Forbidden(f"Property {edit.name} may not be removed.")
-        if edit.name in ("disk_format", "container_format") and status != "queued":
-            raise Forbidden(f"Attribute {edit.name} can be only replaced for a queued image.")
-    else:
-        if edit.op != "add" and edit.name not in properties:
-            raise Conflict(f"Property {edit.name} does not exist.")
-        if edit.op != "remove":
-            check_property(edit.name, edit.value)
 
 
 # --- ranges -------------------------------------------------------------------------------------------------------------

@@ -10,17 +10,35 @@ from sqlalchemy.orm import Session
 from tiffin.core.quota import Owners, Quota
 from tiffin.core.service import Service
 from tiffin.services.image.dialect import ImageDialect
+from tiffin.services.image.lifecycles.cache import CacheLife
 from tiffin.services.image.lifecycles.image import ImageLife
-from tiffin.services.image.reconcilers import end_dead_uploads, forget_orphans
+from tiffin.services.image.lifecycles.location import LocationLife
+from tiffin.services.image.lifecycles.task import TaskLife
+from tiffin.services.image.metadefs import RULES as METADEF_RULES
+from tiffin.services.image.reconcilers import end_dead_uploads, forget_orphans, keep_caches
+from tiffin.services.image.resources.cache import cache
 from tiffin.services.image.resources.data import data
 from tiffin.services.image.resources.images import images
+from tiffin.services.image.resources.imports import imports
 from tiffin.services.image.resources.info import info, versions
+from tiffin.services.image.resources.locations import image_locations
 from tiffin.services.image.resources.members import members
+from tiffin.services.image.resources.metadef_namespaces import namespaces
+from tiffin.services.image.resources.metadef_objects import objects
+from tiffin.services.image.resources.metadef_properties import properties
+from tiffin.services.image.resources.metadef_resource_types import associations, resource_types
+from tiffin.services.image.resources.metadef_schemas import metadef_schemas
+from tiffin.services.image.resources.metadef_tags import tags
 from tiffin.services.image.resources.schemas import schemas
+from tiffin.services.image.resources.stores import copies
+from tiffin.services.image.resources.tasks import image_tasks, task_schemas, tasks
 from tiffin.services.image.settings import Settings
 from tiffin.services.image.tables import BlobRow, ImageRow
 from tiffin.services.image.uploads import MIB
 
+METADEFS = (namespaces, objects, properties, tags, resource_types, associations, metadef_schemas)
+BASE_RULES = (("default", ""), ("context_is_admin", "role:admin"), ("service_api", "role:service or role:admin"), *METADEF_RULES)
+"""What other rules refer to; only these are for tokens of any scope."""
 IN_USE = ImageRow.status != "deleted"
 
 
@@ -56,10 +74,14 @@ service = Service(
     prefix="/image",
     api="",  # clients of the image API add /v2 themselves
     dialect=ImageDialect(),
-    resources=(versions, images, data, members, info, schemas),
-    lifecycles=(ImageLife,),
-    reconcilers=(end_dead_uploads, forget_orphans),
-    rules=(("default", ""), ("context_is_admin", "role:admin"), ("service_api", "role:service or role:admin")),
+    resources=(
+        *(versions, images, data, imports, members, image_locations, tasks, image_tasks, info, copies, schemas),
+        *(task_schemas, cache, *METADEFS),
+    ),
+    lifecycles=(ImageLife, TaskLife, LocationLife, CacheLife),
+    reconcilers=(end_dead_uploads, forget_orphans, keep_caches),
+    rules=BASE_RULES,
+    scopes=lambda rule: None if rule in dict(BASE_RULES) else ("project",),
     quotas={
         # upstream's names; sizes in MiB
         "image_size_total": Quota("image_size_total", 1 << 20, _size),

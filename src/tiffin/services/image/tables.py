@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tiffin.core.tables import Big, Id, LongText, Name, Table, Time
+from tiffin.core.tables import ENCRYPTED, Big, Id, LongText, Name, Table, Time
 
 
 class ImageRow(Table):
@@ -52,8 +52,8 @@ class BlobRow(Table):
     """Bytes in a store. The row is there before the first byte, and goes after the last: no byte without a row.
 
     `role`: "upload" (being written, by somebody who renews `expires`, into an image that waits for it), "copy" (being
-    written into a further store), "stage" (waits for its import), "data" (what the images at its `LocationRow`s are),
-    "gone" (to be deleted).
+    written for an image that does not wait for just these: into a further store, or by an import), "stage" (waits for its
+    import), "data" (what the images at its `LocationRow`s are), "gone" (to be deleted).
     """
 
     __tablename__ = "image_blob"
@@ -79,7 +79,17 @@ class LocationRow(Table):
     __tablename__ = "image_location"
     image_id: Mapped[Id] = mapped_column(ForeignKey("image.id"), primary_key=True)
     blob_id: Mapped[Id] = mapped_column(ForeignKey("image_blob.id"), primary_key=True, index=True)
+    position: Mapped[int] = mapped_column(default=0, server_default="0")  # among the locations, which clients put in order
     data: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)  # what a client said of the location
+
+
+class CacheQueueRow(Table):
+    """An image that hosts are to have in their caches before anybody boots from it."""
+
+    __tablename__ = "image_cache_queue"
+    id: Mapped[Id] = mapped_column(primary_key=True)  # of its lifecycle
+    image_id: Mapped[Id] = mapped_column(unique=True)
+    queued_at: Mapped[Time]
 
 
 class MemberRow(Table):
@@ -90,5 +100,27 @@ class MemberRow(Table):
     image_id: Mapped[Id] = mapped_column(ForeignKey("image.id"), primary_key=True)
     member_id: Mapped[Name] = mapped_column(primary_key=True)
     status: Mapped[str] = mapped_column(default="pending")
+    created_at: Mapped[Time]
+    updated_at: Mapped[Time]
+
+
+class TaskRow(Table):
+    """Long work that a client asked for. It has an `expires_at`, until which it is shown, when it has ended."""
+
+    __tablename__ = "image_task"
+    __table_args__ = (Index("image_task_image", "image_id"), Index("image_task_owner", "owner", "created_at"))
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    type: Mapped[str]  # api_image_import; import and location_import are the old ways
+    status: Mapped[str] = mapped_column(default="pending")
+    owner: Mapped[Name | None]  # the project of who asked
+    user_id: Mapped[Name | None]
+    roles: Mapped[list[str]] = mapped_column(default=list)  # what they had then
+    request_id: Mapped[Id]
+    image_id: Mapped[Id | None]
+    input: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    result: Mapped[dict[str, Any] | None]
+    message: Mapped[LongText] = mapped_column(default="")
+    secret: Mapped[bytes | None] = mapped_column(info=ENCRYPTED)  # what the import needs that nobody may see
+    expires_at: Mapped[Time | None]
     created_at: Mapped[Time]
     updated_at: Mapped[Time]

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from tiffin.core import changes, lifecycle
 from tiffin.core.cloud import Cloud
 from tiffin.core.errors import BadRequest, Conflict, Gone, TooLarge
-from tiffin.services.image import content, inspection
+from tiffin.services.image import content, importing, inspection, signatures
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.inspection import Findings, Inspection
 from tiffin.services.image.settings import Settings
@@ -36,8 +36,9 @@ BEING_WRITTEN = ("upload", "copy")
 """The roles of bytes that somebody is bringing, under a lease."""
 
 
-Purpose = Literal["upload", "stage", "copy"]
-"""Bytes that become the image, that wait for their import, that the image has already in another store."""
+Purpose = Literal["upload", "stage", "copy", "fetch"]
+"""Bytes that become the image, that wait for their import, that the image has already in another store, that an import
+brings to where bytes wait."""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -52,6 +53,8 @@ class Claim(msgspec.Struct, frozen=True):
     origin: changes.Origin
     most: int  # bytes that are accepted
     exactly: int | None = None  # bytes that were announced
+    sha512: str | None = None  # of the bytes that the image is already: a copy has to be the same
+    task: str = ""  # the import that brings them, which the image has to be waiting for
 
 
 @functools.cache
@@ -83,27 +86,22 @@ def claim(
     purpose: Purpose = "upload",
     store: str = "",
     most: int | None = None,
+    task: str = "",
 ) -> Claim:
     """Take a queued image, or one whose upload has died, for an upload; any image for a copy. `store`: the default one
-    unless said. Raises `Conflict` when the image is not free, `BadRequest` when its formats are not set yet."""
+    unless said. `task`: the import that does it, whose image it is. Raises `Conflict` when the image is not free,
+    `BadRequest` when its formats are not set yet, or it is said to be signed and that cannot be verified."""
     settings: Settings = cloud.service("image").settings
-    stores = cloud.part(ImageStores)
     if purpose != "copy":
-        _check_free(session, image, origin.at, purpose)
-        image.status, image.updated_at = "uploading" if purpose == "stage" else "saving", origin.at
-    key = cloud.world.new_id()
-    store = stores.staging.name if purpose == "stage" else store or stores.default
+        _take(session, image, origin.at, purpose)
+    key, waits = cloud.world.new_id(), purpose in ("stage", "fetch")
+    store = cloud.part(ImageStores).staging.name if waits else store or cloud.part(ImageStores).default
     session.add(
         BlobRow(
-            id=key,
-            image_id=image.id,
-            store=store,
-            role="copy" if purpose == "copy" else "upload",
-            owner=process(),
-            expires=origin.at + LEASE,
-            formats=[],
+            id=key, image_id=image.id, store=store, role="upload" if purpose in ("upload", "stage") else "copy",
+            owner=process(), expires=origin.at + LEASE, formats=[],
         )
-    )
+    )  # fmt: skip
     lifecycle.ask(session, origin.at, ("image.image", image.id), "watch", request_id=origin.request_id)
     return Claim(
         key=key,
@@ -113,8 +111,18 @@ def claim(
         container_format=image.container_format or "",
         purpose=purpose,
         origin=origin,
-        most=settings.max_bytes if most is None else min(most, settings.max_bytes),
+        most=settings.limits.bytes if most is None else min(most, settings.limits.bytes),
+        sha512=image.os_hash_value if purpose == "copy" else None,
+        task=task,
     )
+
+
+def _take(session: Session, image: ImageRow, now: float, purpose: Purpose) -> None:
+    """Have the image wait for bytes."""
+    if purpose != "fetch":
+        _check_free(session, image, now, purpose)
+        image.status, image.updated_at = "uploading" if purpose == "stage" else "saving", now
+    content.unlink_all(session, image)  # the location that an earlier attempt may have left
 
 
 def _check_free(session: Session, image: ImageRow, now: float, purpose: Purpose) -> None:
@@ -126,6 +134,8 @@ def _check_free(session: Session, image: ImageRow, now: float, purpose: Purpose)
         raise Conflict(f"Image status transition from {image.status} to {wanted} is not allowed")
     if not image.disk_format or not image.container_format:
         raise BadRequest("Properties disk_format, container_format must be set prior to saving data.")
+    if purpose == "upload":
+        signatures.check(image.id, image.properties)
 
 
 def bring(cloud: Cloud, claim: Claim, chunks: Iterable[bytes]) -> None:
@@ -141,8 +151,10 @@ def bring(cloud: Cloud, claim: Claim, chunks: Iterable[bytes]) -> None:
     def judged() -> Iterator[bytes]:
         yield from watched.watch(_renewed(cloud, claim, _bounded(claim, chunks)))
         found.append(watched.findings())
-        if claim.purpose != "stage":  # what is staged is judged by its import
-            inspection.check(found[0], claim.disk_format, claim.container_format, settings.max_virtual_bytes)
+        if claim.purpose not in ("stage", "fetch"):  # what waits for its import is judged by that
+            inspection.check(found[0], claim.disk_format, claim.container_format, settings.limits.virtual_bytes)
+        if claim.sha512 not in (None, found[0].sha512):
+            raise BadRequest(f"The data of image {claim.image_id} is not what it was when the image became active.")
 
     store = cloud.part(ImageStores).get(claim.store)
     try:
@@ -200,7 +212,7 @@ def _settle(cloud: Cloud, claim: Claim, found: Findings) -> bool:
         blob.checksum, blob.sha512 = found.checksum, found.sha512
         image.updated_at = cloud.world.clock()
         before = changes.picture(image)
-        if claim.purpose == "stage":
+        if claim.purpose in ("stage", "fetch"):
             blob.role = "stage"
         elif claim.purpose == "copy":
             content.link(session, image, blob)
@@ -220,7 +232,9 @@ def _settle(cloud: Cloud, claim: Claim, found: Findings) -> bool:
 
 def _holds(claim: Claim, image: ImageRow, blob: BlobRow) -> bool:
     """Whether a claim is still good when its bytes have come."""
-    if claim.purpose == "copy":
+    if claim.task and not importing.expects(image, claim.task, claim.store if claim.purpose == "copy" else ""):
+        return False
+    if claim.purpose in ("copy", "fetch"):
         return blob.role == "copy" and image.status in ("active", "deactivated", "importing")
     return blob.role == "upload" and image.status in ("saving", "uploading")
 
@@ -228,9 +242,27 @@ def _holds(claim: Claim, image: ImageRow, blob: BlobRow) -> bool:
 def activate(session: Session, image: ImageRow, blob: BlobRow) -> None:
     """The bytes are the image from here on. Its lifecycle has to sweep: they may have been here before."""
     image.status = "active"
-    image.size, image.virtual_size, image.checksum = blob.size, blob.virtual_size, blob.checksum
-    image.os_hash_algo, image.os_hash_value = "sha512", blob.sha512
+    describe(image, blob)
     content.link(session, image, blob)
+
+
+def describe(image: ImageRow, blob: BlobRow | None) -> None:
+    """Say of the image what is known of its bytes; nothing, when it has none."""
+    image.size = blob.size if blob else None
+    image.virtual_size, image.checksum = (blob.virtual_size, blob.checksum) if blob else (None, None)
+    image.os_hash_algo, image.os_hash_value = ("sha512", blob.sha512) if blob else (None, None)
+
+
+def findings(blob: BlobRow) -> Findings:
+    """What inspection found in bytes when they came."""
+    return Findings(
+        size=blob.size,
+        checksum=blob.checksum or "",
+        sha512=blob.sha512 or "",
+        formats=blob.formats,
+        virtual_size=blob.virtual_size,
+        problem=blob.problem,
+    )
 
 
 def give_up(cloud: Cloud, claim: Claim) -> None:

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session, aliased
 
 from tiffin.services.placement import tables as t
 from tiffin.services.placement.names import SHARES
-from tiffin.services.placement.rules import used_of
-from tiffin.services.placement.searching import Forest, Provider, Room
+from tiffin.services.placement.rules import Room
+from tiffin.services.placement.searching import Forest, Provider
 
 
 def forest(session: Session, classes: Collection[str], traits: Collection[str]) -> Forest:
@@ -63,17 +63,8 @@ def _rooms(
     session: Session, ids: Select[*tuple[Any, ...]], classes: Collection[str] | None
 ) -> list[tuple[str, str, Room]]:
     row = t.Inventory
-    statement = select(
-        row.provider_id,
-        row.resource_class,
-        row.total - row.reserved,
-        row.allocation_ratio,
-        used_of(row.provider_id, row.resource_class),
-        row.min_unit,
-        row.max_unit,
-        row.step_size,
-    ).where(row.provider_id.in_(ids))
+    statement = select(row.provider_id, row.resource_class, *Room.columns(row)).where(row.provider_id.in_(ids))
     if classes is not None:
         statement = statement.where(row.resource_class.in_(classes))
     ordered = statement.order_by(row.provider_id, row.resource_class)
-    return [(p, name, Room(int(n * ratio), *rest)) for p, name, n, ratio, *rest in session.execute(ordered)]
+    return [(provider_id, name, Room.of(*rest)) for provider_id, name, *rest in session.execute(ordered)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 import msgspec
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from tiffin.core.errors import Conflict
@@ -13,44 +13,75 @@ from tiffin.core.sql import total
 from tiffin.core.world import World
 from tiffin.services.placement import tables as t
 from tiffin.services.placement.allocating import Consumer, Wanted, bump, forget, give_back, replace
+from tiffin.services.placement.choosing import Candidate, amounts, candidates, conditions, is_plain, with_room
+from tiffin.services.placement.names import exists
+from tiffin.services.placement.query import Aggregates, Traits
 from tiffin.services.placement.rules import Amount as Inventory
-from tiffin.services.placement.rules import candidates_query
+from tiffin.services.placement.searching import Group, Wish
 
 __all__ = [
+    "Aggregates",
     "Candidate",
     "Consumer",
+    "Group",
     "Inventory",
+    "NewProvider",
+    "Traits",
+    "Wish",
+    "add_providers",
     "allocate",
     "allocations",
+    "amounts",
     "candidates",
+    "change_aggregate",
+    "change_traits",
+    "conditions",
     "ensure_provider",
+    "exists",
     "forget_provider",
     "hand_over",
+    "is_plain",
+    "members",
+    "providers_with",
     "release",
     "set_inventory",
+    "set_totals",
     "set_traits",
+    "totals",
     "usage_of_project",
+    "with_room",
 ]
-
-
-class Candidate(msgspec.Struct, frozen=True):
-    provider_id: str
-    name: str
 
 
 def ensure_provider(session: Session, world: World, id: str, name: str) -> None:
     """Have a root provider of this id and name."""
     row = session.get(t.ResourceProvider, id)
-    now = world.clock()
     if row is None:
-        session.add(
-            t.ResourceProvider(
-                id=id, name=name, generation=0, parent_id=None, root_id=id, created_at=now, updated_at=now
-            )
-        )
+        add_providers(session, world, [NewProvider(id, name, {})])
     elif row.name != name:
-        row.name, row.updated_at = name, now
-    session.flush()
+        row.name, row.updated_at = name, world.clock()
+
+
+class NewProvider(msgspec.Struct, frozen=True):
+    id: str
+    name: str
+    inventory: Mapping[str, Inventory]
+    traits: Collection[str] = ()
+
+
+def add_providers(session: Session, world: World, new: Collection[NewProvider]) -> None:
+    """Have these root providers, which were not there before: in three statements, however many they are."""
+    at, common = world.clock(), {"generation": 0, "parent_id": None}
+    rows = [{"id": p.id, "name": p.name, "root_id": p.id, "created_at": at, "updated_at": at, **common} for p in new]
+    inventories = [
+        {"provider_id": p.id, "resource_class": name, "used": 0, **msgspec.structs.asdict(amount)}
+        for p in new
+        for name, amount in p.inventory.items()
+    ]
+    traits = [{"provider_id": p.id, "trait": name} for p in new for name in p.traits]
+    for table, made in ((t.ResourceProvider, rows), (t.Inventory, inventories), (t.ProviderTrait, traits)):
+        if made:
+            session.execute(insert(table), made)
 
 
 def forget_provider(session: Session, id: str) -> None:
@@ -81,7 +112,12 @@ def set_inventory(session: Session, provider_id: str, inventory: Mapping[str, In
         values = msgspec.structs.asdict(amount)
         row = known.get(name)
         if row is None:
-            session.add(t.Inventory(provider_id=provider_id, resource_class=name, **values))
+            used = session.scalar(
+                select(total(t.Allocation.used)).where(
+                    t.Allocation.provider_id == provider_id, t.Allocation.resource_class == name
+                )
+            )
+            session.add(t.Inventory(provider_id=provider_id, resource_class=name, used=used or 0, **values))
             changed = True
         elif any(getattr(row, key) != value for key, value in values.items()):
             for key, value in values.items():
@@ -92,35 +128,75 @@ def set_inventory(session: Session, provider_id: str, inventory: Mapping[str, In
     return changed
 
 
-def set_traits(session: Session, provider_id: str, traits: Collection[str]) -> None:
+def set_totals(session: Session, provider_id: str, totals: Mapping[str, Inventory]) -> None:
+    """Have the provider have this much of these classes. Of a class that it has already, what is reserved and the
+    allocation ratio stay."""
+    rows = session.scalars(select(t.Inventory).where(t.Inventory.provider_id == provider_id))
+    known = {row.resource_class: _amount(row) for row in rows}
+    for name, new in totals.items():
+        row = known.get(name)
+        kept = {"reserved": row.reserved, "allocation_ratio": row.allocation_ratio} if row else {}
+        known[name] = msgspec.structs.replace(new, **kept)
+    set_inventory(session, provider_id, known)
+
+
+def _amount(row: t.Inventory) -> Inventory:
+    return Inventory(**{field: getattr(row, field) for field in Inventory.__struct_fields__})
+
+
+def totals(session: Session, classes: Collection[str]) -> dict[str, dict[str, int]]:
+    """How much of these classes each provider has: {provider id: {class: total}}."""
+    found: dict[str, dict[str, int]] = {}
+    columns = t.Inventory.provider_id, t.Inventory.resource_class, t.Inventory.total
+    for provider_id, name, amount in session.execute(select(*columns).where(t.Inventory.resource_class.in_(classes))):
+        found.setdefault(provider_id, {})[name] = amount
+    return found
+
+
+def providers_with(session: Session, traits: Collection[str]) -> dict[str, set[str]]:
+    """The providers that have each of the traits: {trait: provider ids}."""
+    found: dict[str, set[str]] = {name: set() for name in traits}
+    columns = t.ProviderTrait.trait, t.ProviderTrait.provider_id
+    for name, provider_id in session.execute(select(*columns).where(t.ProviderTrait.trait.in_(traits))):
+        found[name].add(provider_id)
+    return found
+
+
+def change_traits(session: Session, provider_id: str, add: Collection[str] = (), remove: Collection[str] = ()) -> None:
+    """Have these traits, and those not; what others have given the provider stays."""
     known = set(session.scalars(select(t.ProviderTrait.trait).where(t.ProviderTrait.provider_id == provider_id)))
-    if known == set(traits):
+    new, gone = set(add) - known, known & set(remove)
+    if gone:
+        mine = t.ProviderTrait.provider_id == provider_id
+        session.execute(delete(t.ProviderTrait).where(mine, t.ProviderTrait.trait.in_(gone)))
+    session.add_all(t.ProviderTrait(provider_id=provider_id, trait=name) for name in sorted(new))
+    if new or gone:
+        bump(session, [provider_id])
+
+
+def set_traits(session: Session, provider_id: str, traits: Collection[str]) -> None:
+    """Have just these traits."""
+    known = session.scalars(select(t.ProviderTrait.trait).where(t.ProviderTrait.provider_id == provider_id))
+    change_traits(session, provider_id, traits, set(known).difference(traits))
+
+
+def change_aggregate(session: Session, aggregate_id: str, provider_id: str, *, member: bool) -> None:
+    """Have the provider in the aggregate, or not."""
+    row = session.get(t.ProviderAggregate, (provider_id, aggregate_id))
+    if (row is not None) == member:
         return
-    session.execute(
-        delete(t.ProviderTrait).where(
-            t.ProviderTrait.provider_id == provider_id, t.ProviderTrait.trait.in_(known - set(traits))
-        )
-    )
-    session.add_all(t.ProviderTrait(provider_id=provider_id, trait=name) for name in sorted(set(traits) - known))
+    if row is None:
+        session.add(t.ProviderAggregate(provider_id=provider_id, aggregate_id=aggregate_id))
+    else:
+        session.delete(row)
     bump(session, [provider_id])
 
 
-def candidates(
-    session: Session,
-    resources: Mapping[str, int],
-    *,
-    required: Collection[str] = (),
-    forbidden: Collection[str] = (),
-    limit: int | None = None,
-    only: Collection[str] | None = None,
-) -> list[Candidate]:
-    """The providers with room for `resources`, by name; `only` restricts them to these ids. One SQL statement."""
-    query = candidates_query(resources, [(trait,) for trait in required], forbidden)
-    if only is not None:
-        query = query.where(t.ResourceProvider.id.in_(only))
-    if limit is not None:
-        query = query.limit(limit)
-    return [Candidate(id, name) for id, name in session.execute(query)]
+def members(session: Session, aggregate_ids: Collection[str]) -> set[tuple[str, str]]:
+    """Who is in these aggregates: (aggregate id, provider id)."""
+    columns = t.ProviderAggregate.aggregate_id, t.ProviderAggregate.provider_id
+    found = session.execute(select(*columns).where(t.ProviderAggregate.aggregate_id.in_(aggregate_ids)))
+    return {(aggregate_id, provider_id) for aggregate_id, provider_id in found}
 
 
 def allocate(session: Session, world: World, consumer: Consumer, wanted: Wanted) -> None:
@@ -131,7 +207,7 @@ def allocate(session: Session, world: World, consumer: Consumer, wanted: Wanted)
 
 def release(session: Session, consumer_id: str) -> None:
     """Give back all that the consumer uses; fine when that is nothing."""
-    bump(session, give_back(session, [consumer_id]))
+    give_back(session, [consumer_id])
     forget(session, consumer_id)
 
 

@@ -10,9 +10,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Select, and_, exists, select
 from sqlalchemy.orm import aliased
 
-from tiffin.core.sql import total
 from tiffin.services.placement.tables import (
-    Allocation,
     Inventory,
     ProviderAggregate,
     ProviderTrait,
@@ -33,20 +31,49 @@ class Amount(msgspec.Struct, frozen=True):
     allocation_ratio: float = 1.0
 
 
-def used_of(provider_id: Any, resource_class: Any) -> ColumnElement[int]:
-    """How much of a class is allocated at a provider."""
-    return (
-        select(total(Allocation.used))
-        .where(Allocation.provider_id == provider_id, Allocation.resource_class == resource_class)
-        .scalar_subquery()
-    )
+class Room(msgspec.Struct, frozen=True):
+    """What a provider has of one class, and what of it is used."""
+
+    capacity: int
+    used: int
+    min_unit: int
+    max_unit: int
+    step_size: int
+
+    @staticmethod
+    def columns(inventory: Any) -> tuple[Any, ...]:
+        """What `of` takes, from an inventory's row."""
+        return (
+            inventory.total - inventory.reserved,
+            inventory.allocation_ratio,
+            inventory.used,
+            inventory.min_unit,
+            inventory.max_unit,
+            inventory.step_size,
+        )
+
+    @classmethod
+    def of(cls, total: int, ratio: float, *rest: int) -> Room:
+        return cls(int(total * ratio), *rest)
+
+    def fits(self, amount: int) -> bool:
+        return (
+            self.min_unit <= amount <= self.max_unit
+            and amount % self.step_size == 0
+            and self.used + amount <= self.capacity
+        )
+
+
+def free(inventory: Any) -> ColumnElement[float]:
+    """What an inventory row has left."""
+    left: ColumnElement[float] = (inventory.total - inventory.reserved) * inventory.allocation_ratio - inventory.used
+    return left
 
 
 def fits(inventory: Any, amount: Any) -> ColumnElement[bool]:
     """That `amount` (a number or a bound parameter) more fits into an inventory row."""
-    capacity = (inventory.total - inventory.reserved) * inventory.allocation_ratio
     return and_(
-        capacity >= used_of(inventory.provider_id, inventory.resource_class) + amount,
+        free(inventory) >= amount,
         inventory.min_unit <= amount,
         inventory.max_unit >= amount,
         amount % inventory.step_size == 0,
@@ -60,9 +87,9 @@ def candidates_query(
     `forbidden` none, in one statement."""
     query = _with_room(tuple(sorted((name, amount) for name, amount in resources.items() if amount > 0)))
     for any_of in required:
-        query = query.where(_has_trait(any_of))
+        query = query.where(has_trait(any_of))
     if forbidden:
-        query = query.where(~_has_trait(forbidden))
+        query = query.where(~has_trait(forbidden))
     return query.order_by(ResourceProvider.name)
 
 
@@ -78,12 +105,13 @@ def _with_room(resources: tuple[tuple[str, int], ...]) -> Select[*tuple[Any, ...
     return query
 
 
-def _has_trait(any_of: Collection[str]) -> ColumnElement[bool]:
-    return exists().where(ProviderTrait.provider_id == ResourceProvider.id, ProviderTrait.trait.in_(any_of))
+def has_trait(any_of: Collection[str], provider_id: Any = ResourceProvider.id) -> ColumnElement[bool]:
+    """That a provider has one of the traits."""
+    return exists().where(ProviderTrait.provider_id == provider_id, ProviderTrait.trait.in_(any_of))
 
 
-def is_member(aggregates: Collection[str]) -> ColumnElement[bool]:
+def is_member(aggregates: Collection[str], provider_id: Any = ResourceProvider.id) -> ColumnElement[bool]:
     """That a provider is in one of the aggregates."""
     return exists().where(
-        ProviderAggregate.provider_id == ResourceProvider.id, ProviderAggregate.aggregate_id.in_(aggregates)
+        ProviderAggregate.provider_id == provider_id, ProviderAggregate.aggregate_id.in_(aggregates)
     )

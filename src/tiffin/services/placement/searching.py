@@ -9,6 +9,7 @@ import msgspec
 
 from tiffin.services.placement.names import SHARES
 from tiffin.services.placement.query import Aggregates, Traits
+from tiffin.services.placement.rules import Room
 
 MOST_OF_A_TREE = 1000
 """Combinations that are looked at in one tree for a group, and again for all groups together."""
@@ -17,23 +18,6 @@ MOST = 20_000
 
 Allocation = dict[str, dict[str, int]]
 """{provider id: {class: amount}}"""
-
-
-class Room(msgspec.Struct, frozen=True):
-    """What a provider has of one class, and what of it is used."""
-
-    capacity: int
-    used: int
-    min_unit: int
-    max_unit: int
-    step_size: int
-
-    def fits(self, amount: int) -> bool:
-        return (
-            self.min_unit <= amount <= self.max_unit
-            and amount % self.step_size == 0
-            and self.used + amount <= self.capacity
-        )
 
 
 class Provider(msgspec.Struct):

@@ -32,6 +32,7 @@ class Inventory(Table):
     max_unit: Mapped[Big]
     step_size: Mapped[Big]
     allocation_ratio: Mapped[float]
+    used: Mapped[Big] = mapped_column(default=0, server_default="0")  # the sum of the allocations, kept by allocating.py
 
 
 class ProviderTrait(Table):

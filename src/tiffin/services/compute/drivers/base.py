@@ -43,6 +43,16 @@ class BaseImage(msgspec.Struct, frozen=True):
     virtual_size: int  # bytes that the guest sees
 
 
+class CachedImage(msgspec.Struct, frozen=True):
+    """An image that is in the host's cache."""
+
+    id: str
+    size: int  # bytes that it takes there
+    hits: int  # guests that found it there
+    last_accessed: float  # seconds since the epoch: when the last of them did
+    last_modified: float  # when it was fetched
+
+
 class Nic(msgspec.Struct, frozen=True):
     port_id: str
     mac: str
@@ -182,8 +192,21 @@ class Hypervisor(Protocol):
         """Every guest that is real on this host: a process, or files."""
         ...
 
-    def prune_images(self, keep: frozenset[str]) -> None:
-        """Remove cached images whose id is not kept and on which no disk of a guest stands."""
+    def prefetch_image(self, image: BaseImage) -> None:
+        """Have the image in the host's cache before any guest asks for it."""
+        ...
+
+    def cached_images(self) -> list[CachedImage]:
+        """What is in the host's cache."""
+        ...
+
+    def forget_image(self, image_id: str) -> bool:
+        """Remove an image from the cache, and what an interrupted download left of it. False when a disk of a guest stands
+        on it. Raises `Refused` while it is being fetched."""
+        ...
+
+    def clean_images(self, stalled: float) -> int:
+        """Remove what downloads have left that were interrupted at least `stalled` seconds ago; how many."""
         ...
 
     def close(self) -> None:

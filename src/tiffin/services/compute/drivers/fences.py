@@ -39,9 +39,10 @@ class Fences:
             yield
 
     @contextmanager
-    def only(self, id: str) -> Iterator[None]:
-        """Be the only one who changes `id`, for what has no turns (an image in the cache)."""
-        with self._locked(id):
+    def only(self, id: str, *, wait: bool = True) -> Iterator[None]:
+        """Be the only one who changes `id`, for what has no turns (an image in the cache). `wait=False`: raises `Refused`
+        when somebody else is."""
+        with self._locked(id, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)):
             yield
 
     def prune(self, before: float, keep: Callable[[str], bool]) -> None:
@@ -51,10 +52,10 @@ class Fences:
                 path.unlink(missing_ok=True)
 
     @contextmanager
-    def _locked(self, id: str) -> Iterator[int]:
+    def _locked(self, id: str, how: int = fcntl.LOCK_EX) -> Iterator[int]:
         file = os.open(self._folder / id, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(file, how)
             yield file
         except OSError as error:  # a full disk, say: all that changes this host passes here
             raise Refused(f"the host cannot do it now: {error}") from error

@@ -5,6 +5,7 @@ and their like. The inspector reads headers only, as the bytes pass.
 """
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,7 @@ _DETECTED = {
     "raw": {"raw", "gpt"}, "ami": {"raw", "gpt"}, "iso": {"iso", "gpt"}, "qcow2": {"qcow2"}, "vmdk": {"vmdk"},
     "vdi": {"vdi"}, "vhd": {"vhd"}, "vhdx": {"vhdx"},
 }
+_VHDX_PIECE = 1 << 16  # its inspector looks for one table in each piece that it is given, and they are as far apart
 _OPAQUE = ("aki", "ari")  # kernels and their ramdisks: loaded as they are, nobody parses them
 
 
@@ -52,7 +54,8 @@ def _bounded(chunks: Iterable[bytes], image: BaseImage) -> Iterator[bytes]:
         left -= len(chunk)
         if left < 0:
             raise Impossible(f"image {image.id} is corrupt: it has more than its registered {image.size} bytes")
-        yield chunk
+        step = _VHDX_PIECE if image.disk_format == "vhdx" else len(chunk) or 1
+        yield from (chunk[at : at + step] for at in range(0, len(chunk), step))
 
 
 def _safe_size(inspector: format_inspector.InspectWrapper, image: BaseImage, size: int) -> int:
@@ -65,9 +68,11 @@ def _safe_size(inspector: format_inspector.InspectWrapper, image: BaseImage, siz
             each.safety_check()
         except format_inspector.SafetyCheckFailed as failed:
             raise Impossible(f"image {image.id} is unsafe: {', '.join(map(str, failed.failures.values()))}") from failed
+        except format_inspector.ImageFormatError as error:
+            raise Impossible(f"image {image.id} is damaged: {error}") from error
     if image.disk_format in ("raw", "ami", "iso"):
         return size
-    try:
-        return found[image.disk_format].virtual_size
-    except (format_inspector.ImageFormatError, ValueError, ArithmeticError) as error:
-        raise Impossible(f"image {image.id} is damaged: its header does not tell its size") from error
+    with contextlib.suppress(format_inspector.ImageFormatError, ValueError, ArithmeticError):
+        if virtual_size := found[image.disk_format].virtual_size:
+            return virtual_size
+    raise Impossible(f"image {image.id} is damaged: its header does not tell its size")

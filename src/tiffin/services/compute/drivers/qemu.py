@@ -4,7 +4,7 @@ Nothing about guests is remembered in memory. Whoever is killed here leaves proc
 the same folder takes them over as they are.
 
     ROOT/turns/ID                 the newest turn seen, and the lock
-    ROOT/cache/IMAGE/             image, facts.json
+    ROOT/cache/IMAGE/             image, facts.json, hits
     ROOT/guests/ID/               QEMU's working directory: pid, disks, config.iso, console.log, qemu.log
         uses/IMAGE                keeps the image in the cache
         run/                      monitors, serial, vnc, agent: the only folder that QEMU can write
@@ -44,6 +44,7 @@ from tiffin.services.compute.drivers import (
 )
 from tiffin.services.compute.drivers.base import (
     BaseImage,
+    CachedImage,
     Disk,
     DiskSource,
     Guest,
@@ -92,7 +93,8 @@ class Qemu:
             folder.chmod(0o711)  # each guest's user passes through to its own, and sees no other
         self._fences = Fences(self._root / "turns")
         self._fences.prune(clock() - _FORGET_TURNS_AFTER, lambda id: (self._guests / id).exists())
-        self._cache = ImageCache(self._root / "cache", source, self._fences, settings.most_image_gb << 30)
+        most = settings.most_image_gb << 30
+        self._cache = ImageCache(self._root / "cache", source, self._fences, most, self._stands_on)
 
     def facts(self) -> HostFacts:
         version = qemu_host.installed(self._settings.binary, self._root / "qemu.json").version
@@ -104,9 +106,10 @@ class Qemu:
         with self._fences.hold(guest_check.guest_id(guest_id), turn):
             uses = self._make_folder(guest_id) / "uses"
             uses.mkdir(exist_ok=True)
-            (uses / image.id).touch()  # first: from now on nobody prunes the image
+            first = not (uses / image.id).exists()
+            (uses / image.id).touch()  # first: from now on nobody removes the image
         # Not fenced: a download may take long, and a delete of the guest should not wait for it.
-        self._cache.ensure(image)
+        self._cache.ensure(image, hit=first)
 
     def ensure_disks(self, turn: Turn, guest: Guest) -> None:
         guest_check.guest(guest)
@@ -259,11 +262,24 @@ class Qemu:
             console.trim(self._guests / id)
         return [qemu_power.state(self._guests / id, running.get(id)) for id in found]
 
-    def prune_images(self, keep: frozenset[str]) -> None:
-        self._cache.prune(lambda id: id in keep or any(self._guests.glob(f"*/uses/{id}")))
+    def prefetch_image(self, image: BaseImage) -> None:
+        guest_check.image(image)
+        self._cache.ensure(image)
+
+    def cached_images(self) -> list[CachedImage]:
+        return self._cache.all()
+
+    def forget_image(self, image_id: str) -> bool:
+        return self._cache.forget(guest_check.plain_id(image_id))
+
+    def clean_images(self, stalled: float) -> int:
+        return self._cache.clean(stalled)
 
     def close(self) -> None:
         """There is nothing to let go of: every conversation with a guest is short."""
+
+    def _stands_on(self, image_id: str) -> bool:
+        return any(self._guests.glob(f"*/uses/{image_id}"))
 
     def _find(self, guest_id: str) -> Process | None:
         return qemu_process.find(self._guests / guest_id, guest_id)

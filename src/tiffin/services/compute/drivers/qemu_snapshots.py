@@ -23,7 +23,7 @@ from tiffin.services.compute.drivers import qmp
 from tiffin.services.compute.drivers.base import Snapshot
 from tiffin.services.compute.drivers.qemu_command import File, block_node
 
-_COPY_SECONDS = 1800  # of CPU
+_COPY_LIMITS = qemu_img.Limits(cpu_seconds=1800)  # of CPU
 _CHUNK = 1 << 20
 # Tells its own pid, then copies, then tells how it went. "$@" is the command.
 _COPY = 'echo $$ >copy.pid; echo; exec >/dev/null; "$@"; echo $? >copy.status'
@@ -151,7 +151,7 @@ def _copy(folder: Path) -> bool:
         return False
     _prepare(folder)
     guest_folder = folder.parent.parent
-    command = (*qemu_img.leash(user_for(guest_folder.name), _COPY_SECONDS), "sh", "-c", _COPY, f"copy-{folder.name}",
+    command = (*qemu_img.leash(user_for(guest_folder.name), _COPY_LIMITS), "sh", "-c", _COPY, f"copy-{folder.name}",
                "qemu-img", "convert", "-f", "qcow2", "-O", "qcow2", "-n", "-t", "writeback",
                "../../root.qcow2", "partial.qcow2")
     try:

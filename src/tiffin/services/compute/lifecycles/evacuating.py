@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tiffin.core.lifecycle import Outcome, go, inside, outside, rest
-from tiffin.services.compute import rules
 from tiffin.services.compute.lifecycles.moving import Moving, place, promised
+from tiffin.services.compute.scheduler.model import NoHost
 from tiffin.services.compute.tables import Migration
 
 
@@ -15,7 +15,7 @@ class Evacuating(Moving):
         row, move = self._row(), self.db.get_one(Migration, self.args["number"])
         try:
             place(self, row, move, avoid=move.source)
-        except rules.NoHost as none:
+        except NoHost as none:
             move.status, move.updated_at, move.settled = "error", self.now, True
             return self._settled(row, "evacuate.error", error=f"No valid host was found. {none}")
         self._settle_moves()

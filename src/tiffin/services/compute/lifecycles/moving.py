@@ -17,6 +17,7 @@ from tiffin.services.compute import rules
 from tiffin.services.compute.drivers.base import Disk, Hosts
 from tiffin.services.compute.lifecycles import scheduling, wiring
 from tiffin.services.compute.lifecycles.parts import LOOK, ServerParts
+from tiffin.services.compute.scheduler.model import NoHost
 from tiffin.services.compute.tables import Migration, Server
 from tiffin.services.placement import public as placement
 
@@ -61,7 +62,7 @@ class Moving(ServerParts):
         row, move = self._row(), self._move()
         try:
             place(self, row, move, avoid=move.source if self.args["elsewhere"] else None)
-        except rules.NoHost as none:
+        except NoHost as none:
             return self._stayed(row, move, f"No valid host was found. {none}")
         row.task_state, move.status, move.updated_at = "resize_migrating", "migrating", self.now
         return go("unload", deadline=COPYING)
@@ -251,7 +252,7 @@ def place(life: ServerParts, row: Server, move: Migration, *, avoid: str | None)
     placement.hand_over(life.db, world, row.id, held)
     try:
         scheduling.place(life.cloud, life.db, moved, avoid=avoid)
-    except rules.NoHost:
+    except NoHost:
         placement.hand_over(life.db, world, move.id, placement.Consumer(row.id, row.project_id, row.user_id))
         raise
     move.dest, move.dest_node, move.dest_zone = moved.host, moved.node, moved.availability_zone

@@ -2,100 +2,137 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any
-
-from sqlalchemy import func, select
+import msgspec
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from tiffin.core.cloud import Cloud
 from tiffin.core.driver import Refused
 from tiffin.core.errors import Conflict, NotFound
-from tiffin.services.compute.resources.availability_zones import is_up, zone_of_hosts
-from tiffin.services.compute.rules import Host, NoHost, Wish, choose, short_of
+from tiffin.core.world import World
+from tiffin.services.compute.resources.availability_zones import zone_of
+from tiffin.services.compute.scheduler import facts, filters, weighers
+from tiffin.services.compute.scheduler.model import Aggregate, Host, NoHost, Request
+from tiffin.services.compute.scheduler.request import aggregates_for, wish_of
 from tiffin.services.compute.settings import Settings
 from tiffin.services.compute.tables import ComputeHost, Server, ServerGroup
 from tiffin.services.placement import public as placement
 
-
-def resources(server: Server) -> dict[str, int]:
-    """What the server takes of its host: CPUs, MiB, GiB (swap rounded up)."""
-    disk = server.root_gb + server.ephemeral_gb + -(-server.swap_mb // 1024)
-    wanted = {"VCPU": server.vcpus, "MEMORY_MB": server.memory_mb, "DISK_GB": disk}
-    return {name: amount for name, amount in wanted.items() if amount}
+TRIES = 5
+"""Hosts that are tried, best first, when others take the room at this moment."""
 
 
 def place(cloud: Cloud, session: Session, server: Server, *, avoid: str | None = None) -> None:
-    """Choose a host, another than `avoid`, and allocate there. Raises `NoHost` with the filter that left none, `Refused`
-    when it was a close race."""
+    """Choose a host, another than `avoid`, and allocate there. Raises `NoHost` with what left none, `Refused` when it was a
+    close race."""
     settings: Settings = cloud.service("compute").settings
-    wanted = resources(server)
-    found = {one.provider_id for one in placement.candidates(session, wanted)}
+    request = _request(session, server)
+    asked, needs = filters.questions(request, settings)
+    known = facts.aggregates(session)
+    override = weighers.overridden(known)
+    if override:
+        needs |= {filters.AGGREGATES}
+    if settings.scheduler.weights.num_instances:
+        needs |= {filters.INSTANCES}
+    wish = _wish(session, server, known, settings)
+    heard_since = cloud.world.clock() - settings.host_down_after
+    found = facts.hosts(session, wish, heard_since, needs, known)
     if not found:
-        raise NoHost(_why(session, wanted))
-    hosts = _hosts(session, cloud.world.clock(), settings)
-    host = choose([one for one in hosts if one.provider_id in found and one.name != avoid], _wish(session, server))
+        raise NoHost(_why(session, wish))
+    hosts = filters.passing([host for host in found if host.name != avoid], asked)
+    if not hosts:
+        raise NoHost("There is no other host with room.")
+    rules = settings.scheduler
+    best = weighers.best(hosts, request, rules.weights, max(TRIES, rules.host_subset_size), override=override)
+    chosen = _take(cloud, session, server, _shuffled(cloud.world, best, rules.host_subset_size), wish)
+    server.host, server.node = chosen.name, chosen.node
+    zoned = any(one.zone for one in known)
+    server.availability_zone = zone_of(session, chosen.name, settings.default_zone) if zoned else settings.default_zone
+
+
+def _take(cloud: Cloud, session: Session, server: Server, hosts: list[Host], wish: placement.Wish) -> Host:
+    """Allocate on the first of the hosts that still has the room."""
     consumer = placement.Consumer(server.id, server.project_id, server.user_id)
-    try:
-        placement.allocate(session, cloud.world, consumer, {host.provider_id: wanted})
-    except (Conflict, NotFound) as race:
-        raise Refused(f"the room on {host.name} was just taken: {race.message}") from race
-    node = session.scalar(select(ComputeHost.hostname).where(ComputeHost.name == host.name))
-    server.host, server.node, server.availability_zone = host.name, node, host.zone
+    for host in hosts[:TRIES]:
+        try:
+            wanted = host.allocation or {host.provider_id: wish.groups[0].resources}
+            placement.allocate(session, cloud.world, consumer, wanted)
+        except (Conflict, NotFound):
+            continue
+        return host
+    raise Refused(f"the room on {', '.join(host.name for host in hosts[:TRIES])} was just taken")
 
 
-def _why(session: Session, wanted: dict[str, int]) -> str:
+def _shuffled(world: World, best: list[Host], among: int) -> list[Host]:
+    """Let chance decide among the best few."""
+    if among <= 1 or not best:
+        return best
+    first = int.from_bytes(world.random_bytes(4), "big") % min(among, len(best))
+    return [best[first], *best[:first], *best[first + 1 :]]
+
+
+def _request(session: Session, server: Server) -> Request:
+    hints, group = server.scheduler_hints, None
+    if server.group_id:
+        group = session.get(ServerGroup, server.group_id)
+    same = hints.get("same_host")
+    return Request(
+        project_id=server.project_id,
+        flavor=server.flavor.get("name", ""),
+        extra_specs=server.flavor.get("extra_specs", {}),
+        image_id=server.image_id,
+        image=server.image.get("properties", {}),
+        policy=group.policy if group else None,
+        members=facts.members(session, group.id, server.id) if group else {},
+        per_host=(group.per_host if group else None) or 1,
+        same_host=facts.hosts_of(session, server.project_id, same) if same else None,
+        different_host=facts.hosts_of(session, server.project_id, hints.get("different_host")),
+        hints=hints,
+    )
+
+
+def _wish(session: Session, server: Server, known: list[Aggregate], settings: Settings) -> placement.Wish:
+    wish = wish_of(server, lambda kind, name: placement.exists(session, kind, name))
+    first = wish.groups[0]
+    where = aggregates_for(server, known, first.traits, settings)
+    tree = _forced(session, server.forced_host) if server.forced_host else None
+    groups = [msgspec.structs.replace(first, aggregates=where, in_tree=tree)]
+    return msgspec.structs.replace(wish, groups=(*groups, *wish.groups[1:]))
+
+
+def _forced(session: Session, name: str) -> str:
+    found = select(ComputeHost.id).where(or_(ComputeHost.name == name, ComputeHost.hostname == name))
+    id = session.scalar(found.limit(1))
+    if id is None:
+        raise NoHost(f"ForcedHost left none: there is no host {name}.")
+    return id
+
+
+def _why(session: Session, wish: placement.Wish) -> str:
+    """What it was that placement had no candidate for, found by asking for less."""
     if session.scalar(select(func.count()).select_from(ComputeHost)) == 0:
         return "There is no compute host."
-    return short_of({name: len(placement.candidates(session, {name: much})) for name, much in wanted.items()})
-
-
-def _hosts(session: Session, now: float, settings: Settings) -> list[Host]:
-    zone_of = zone_of_hosts(session, settings.default_zone)
-    counting = select(Server.host, func.count()).where(Server.deleted_at.is_(None)).group_by(Server.host)
-    busy: dict[str | None, int] = {host: count for host, count in session.execute(counting)}  # noqa: C416
-    return [
-        Host(
-            name=row.name,
-            provider_id=row.id,
-            enabled=not row.disabled,
-            up=is_up(row, now, settings),
-            zone=zone_of[row.name],
-            architecture=row.facts["architecture"],
-            hypervisor_type=row.facts["hypervisor_type"],
-            servers=busy.get(row.name, 0),
-        )
-        for row in session.scalars(select(ComputeHost))
+    first = wish.groups[0]
+    for left_out, words in (
+        ({"in_tree": None}, "the host that was asked for has no room, or not what the server needs"),
+        ({"aggregates": placement.Aggregates()}, "AvailabilityZoneFilter: no host with room is in the zone and aggregates"),
+        ({"traits": placement.Traits()}, "no host with room has the traits that the flavor and the image want"),
+    ):
+        first = msgspec.structs.replace(first, **left_out)
+        if placement.candidates(session, msgspec.structs.replace(wish, groups=(first, *wish.groups[1:]))):
+            return f"Placement left none: {words}."
+    everything = [(group, name, n) for group in wish.groups for name, n in group.resources.items()]
+    short = [
+        name
+        for group, name, n in everything
+        if not placement.candidates(session, placement.Wish((placement.Group(group.suffix, {name: n}),)))
     ]
+    return short_of(list(dict.fromkeys(short)), [name for _, name, _ in everything])
 
 
-def _hosts_of(session: Session, ids: Any) -> list[str]:
-    listed = [ids] if isinstance(ids, str) else list(ids or [])
-    if not listed:
-        return []
-    found = session.scalars(select(Server.host).where(Server.id.in_(listed), Server.host.is_not(None)))
-    return [host for host in found if host]
-
-
-def _wish(session: Session, server: Server) -> Wish:
-    properties = server.image.get("properties", {})
-    group = session.get(ServerGroup, server.group_id) if server.group_id else None
-    beside = select(Server.host).where(
-        Server.group_id == server.group_id,
-        Server.id != server.id,
-        Server.host.is_not(None),
-        Server.deleted_at.is_(None),
-    )
-    there = Counter(host for host in session.scalars(beside) if host) if group else Counter[str]()
-    hints = server.scheduler_hints
-    return Wish(
-        zone=server.pinned_zone,
-        host=server.forced_host,
-        architecture=properties.get("hw_architecture") or properties.get("architecture"),
-        hypervisor_type=properties.get("img_hv_type"),
-        policy=group.policy if group else None,
-        group_hosts=list(there.elements()),
-        per_host=(group.per_host if group else None) or 1,
-        same_host=_hosts_of(session, hints.get("same_host")),
-        different_host=_hosts_of(session, hints.get("different_host")),
-    )
+def short_of(short: list[str], asked: list[str]) -> str:
+    """The words for resource classes that no host has enough of, or which no host has enough of together."""
+    words = {"VCPU": "CPU", "MEMORY_MB": "RAM", "DISK_GB": "disk"}
+    if short:
+        return f"Placement left none: no host has enough free {' and '.join(words.get(n, n) for n in short)}."
+    return f"Placement left none: no single host has enough free {', '.join(words.get(n, n) for n in asked)}."

@@ -8,11 +8,13 @@ from tiffin.core.driver import Impossible
 from tiffin.core.lifecycle import Outcome, done, go, inside, outside, rest, sleep
 from tiffin.services.compute import rules
 from tiffin.services.compute.drivers.base import Hosts
+from tiffin.services.compute.host_rows import build_ended
 from tiffin.services.compute.lifecycles import scheduling, wiring
 from tiffin.services.compute.lifecycles.evacuating import Evacuating
 from tiffin.services.compute.lifecycles.moving import promised
 from tiffin.services.compute.lifecycles.parts import KIND, LOOK
 from tiffin.services.compute.resources import instance_actions as log
+from tiffin.services.compute.scheduler.model import NoHost
 from tiffin.services.compute.tables import Server, ServerTag
 from tiffin.services.image import public as image
 from tiffin.services.placement import public as placement
@@ -48,7 +50,7 @@ class ServerLife(Evacuating):
         row = self._row()
         try:
             scheduling.place(self.cloud, self.db, row)
-        except rules.NoHost as none:
+        except NoHost as none:
             self._fail(row, f"No valid host was found. {none}")
             return rest()
         row.task_state = "spawning"
@@ -76,6 +78,7 @@ class ServerLife(Evacuating):
         row.vm_state, row.power_state, row.fault = "active", rules.RUNNING, None
         row.launched_at, row.admin_password = self.now, None
         self._evacuated("done")
+        build_ended(self.db, str(row.host), well=True)
         if self.frame.pop("was_stopped", False):
             row.task_state = "powering-off"
             return go("halt")
@@ -251,6 +254,8 @@ class ServerLife(Evacuating):
         fatal = row.vm_state == "building" or step in _FATAL or (step == "reboot" and self.args.get("hard"))
         if fatal:
             self._evacuated("failed")
+            if step == "build" and "refusal" in self.frame:  # by the host, not for what the user brought
+                build_ended(self.db, str(row.host), well=False)
             self._fail(row, self.reason)
             return rest()
         self._settled(row, f"{step}.error", error=self.reason)

@@ -13,9 +13,11 @@ from tiffin.core.errors import BadRequest, Conflict, NotFound
 from tiffin.core.resource import Resource
 from tiffin.core.schema import Schema, since
 from tiffin.core.world import iso
+from tiffin.services.compute.resources.availability_zones import zone_of
 from tiffin.services.compute.resources.flavors import ADMIN
 from tiffin.services.compute.resources.words import HostName, MetaKey, Name, Text255
 from tiffin.services.compute.tables import Aggregate, AggregateHost, ComputeHost, Server
+from tiffin.services.placement import public as placement
 
 aggregates = Resource("aggregate", "aggregates", "/v2.1/os-aggregates")
 KIND = "compute.aggregate"
@@ -78,7 +80,8 @@ def view(call: Call, row: Aggregate) -> Shown:
     return Shown(**_fields(row), hosts=_hosts(call, row), metadata={**row.meta, **zone})
 
 
-def _find(call: Call, id: str) -> Aggregate:
+def find(call: Call, id: str) -> Aggregate:
+    """Raises `NotFound`."""
     row = call.db.get(Aggregate, int(id)) if id.isdecimal() and len(id) < 19 else None
     if row is None:
         raise NotFound(f"Aggregate {id[:64]} could not be found.")
@@ -117,7 +120,7 @@ def create(call: Call, body: AggregateIn) -> dict[str, Any]:
 
 @aggregates.operation("GET", "/{id}", policy=(_P + "show", ADMIN))
 def show(call: Call, id: str) -> dict[str, Any]:
-    return {"aggregate": view(call, _find(call, id))}
+    return {"aggregate": view(call, find(call, id))}
 
 
 def _rezone(call: Call, row: Aggregate, zone: str | None) -> None:
@@ -133,6 +136,23 @@ def _rezone(call: Call, row: Aggregate, zone: str | None) -> None:
     if zone:
         _one_zone(call, row, zone, hosts)
     row.availability_zone = zone
+
+
+def _same_zone(call: Call, host: ComputeHost, before: str, after: str) -> None:
+    """Raises `Conflict` when the host would change its zone under the servers there."""
+    busy = select(Server.id).where(Server.host == host.name, Server.deleted_at.is_(None)).limit(1)
+    if before != after and call.db.scalar(busy) is not None:
+        raise Conflict(
+            f"Cannot change the availability zone of host {host.name} from {before} to {after}: it has servers. "
+            "Move or delete them first."
+        )
+
+
+def _host(call: Call, name: str) -> ComputeHost:
+    row = call.db.scalar(select(ComputeHost).where(ComputeHost.name == name))
+    if row is None:
+        raise NotFound(f"Compute host {name} could not be found.")
+    return row
 
 
 def _one_zone(call: Call, row: Aggregate, zone: str | None, hosts: list[str]) -> None:
@@ -154,7 +174,7 @@ def _one_zone(call: Call, row: Aggregate, zone: str | None, hosts: list[str]) ->
 
 @aggregates.operation("PUT", "/{id}", policy=(_P + "update", ADMIN), body=AggregateChange)
 def update(call: Call, id: str, body: AggregateChange) -> dict[str, Any]:
-    row = _find(call, id)
+    row = find(call, id)
     if body.name is UNSET and body.availability_zone is UNSET:
         raise BadRequest("Invalid input for field/attribute aggregate: name or availability_zone is required.")
     if body.name is not UNSET:
@@ -167,7 +187,7 @@ def update(call: Call, id: str, body: AggregateChange) -> dict[str, Any]:
 
 @aggregates.operation("DELETE", "/{id}", policy=(_P + "delete", ADMIN), ok=200)
 def delete(call: Call, id: str) -> None:
-    row = _find(call, id)
+    row = find(call, id)
     if _hosts(call, row):
         raise Conflict(f"Cannot remove aggregate {id}: it has hosts.")
     call.record("delete", (KIND, row.id), before=changes.picture(row))
@@ -176,29 +196,35 @@ def delete(call: Call, id: str) -> None:
 
 @aggregates.action("add_host", policy=(_P + "add_host", ADMIN), body=HostIn, ok=200)
 def add_host(call: Call, id: str, body: HostIn) -> dict[str, Any]:
-    row = _find(call, id)
-    if call.db.scalar(select(ComputeHost.number).where(ComputeHost.name == body.host)) is None:
-        raise NotFound(f"Compute host {body.host} could not be found.")
+    row, host = find(call, id), _host(call, body.host)
     if body.host in _hosts(call, row):
         raise Conflict(f"Host {body.host} is in aggregate {id} already.")
     _one_zone(call, row, row.availability_zone, [body.host])
+    before = zone_of(call.db, body.host, call.service.settings.default_zone)
+    _same_zone(call, host, before, row.availability_zone or before)
     call.db.add(AggregateHost(aggregate=row.number, host=body.host))
+    placement.change_aggregate(call.db, row.id, host.id, member=True)
     return _changed(call, row, "add_host")
 
 
 @aggregates.action("remove_host", policy=(_P + "remove_host", ADMIN), body=HostIn, ok=200)
 def remove_host(call: Call, id: str, body: HostIn) -> dict[str, Any]:
-    row = _find(call, id)
+    row = find(call, id)
     member = call.db.get(AggregateHost, (row.number, body.host))
     if member is None:
         raise NotFound(f"Host {body.host} is not in aggregate {id}.")
+    host, default = _host(call, body.host), call.service.settings.default_zone
+    before = zone_of(call.db, body.host, default)
     call.db.delete(member)
+    call.db.flush()
+    _same_zone(call, host, before, zone_of(call.db, body.host, default))
+    placement.change_aggregate(call.db, row.id, host.id, member=False)
     return _changed(call, row, "remove_host")
 
 
 @aggregates.action("set_metadata", policy=(_P + "set_metadata", ADMIN), body=MetadataIn, ok=200)
 def set_metadata(call: Call, id: str, body: MetadataIn) -> dict[str, Any]:
-    row = _find(call, id)
+    row = find(call, id)
     new = dict(body.metadata)
     if "availability_zone" in new:
         _rezone(call, row, new.pop("availability_zone"))

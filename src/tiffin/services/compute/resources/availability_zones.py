@@ -33,6 +33,16 @@ def zone_of_hosts(session: Session, default: str) -> dict[str, str]:
     return {name: given.get(name) or default for name in session.scalars(select(ComputeHost.name))}
 
 
+def zone_of(session: Session, host: str, default: str) -> str:
+    """The zone of one host."""
+    given = (
+        select(Aggregate.availability_zone)
+        .join(AggregateHost, Aggregate.number == AggregateHost.aggregate)
+        .where(AggregateHost.host == host, Aggregate.availability_zone.is_not(None))
+    )
+    return session.scalar(given.limit(1)) or default
+
+
 def _zones(call: Call, *, with_hosts: bool) -> list[dict[str, Any]]:
     settings: Settings = call.service.settings
     zone_of = zone_of_hosts(call.db, settings.default_zone)

@@ -135,8 +135,13 @@ def _detail(call: Call, row: Any, *, servers: bool, uptime: bool = True) -> Deta
 def _list(call: Call) -> tuple[list[Any], dict[str, Any]]:
     """The rows, and the link to the next ones."""
     query = _looking()
-    if call.version >= (2, 53) and call.param("hypervisor_hostname_pattern"):
-        query = query.where(ComputeHost.hostname.contains(call.param("hypervisor_hostname_pattern"), autoescape=True))
+    pattern = call.param("hypervisor_hostname_pattern") if call.version >= (2, 53) else None
+    if pattern:
+        if call.param("limit") or call.param("marker"):
+            raise BadRequest(
+                "Paging over hypervisors with the hypervisor_hostname_pattern query parameter is not supported."
+            )
+        return _named_like(call, pattern), {}
     limit = limit_of(call.param("limit"), MAX_PAGE) if call.version >= (2, 33) else None
     marker = call.param("marker") if call.version >= (2, 33) else None
     if marker:
@@ -153,6 +158,14 @@ def _list(call: Call) -> tuple[list[Any], dict[str, Any]]:
     last = rows[limit - 1]
     href = next_href(call, str(last.id if call.version >= (2, 53) else last.number))
     return rows[:limit], {"hypervisors_links": [{"rel": "next", "href": href}]}
+
+
+def _named_like(call: Call, pattern: str) -> list[Any]:
+    """The rows of hypervisors with this in their name. Raises `NotFound`."""
+    rows = list(call.db.execute(_looking().where(ComputeHost.hostname.contains(pattern, autoescape=True))))
+    if not rows:
+        raise NotFound(f"No hypervisor matching '{pattern[:64]}' could be found.")
+    return rows
 
 
 def _wants_servers(call: Call) -> bool:
@@ -207,8 +220,11 @@ def uptime(call: Call, id: str) -> dict[str, Any]:
     "GET", "/{pattern}/search", policy=("os_compute_api:os-hypervisors:search", ADMIN), until=(2, 53)
 )
 def search(call: Call, pattern: str) -> dict[str, Any]:
-    query = _looking().where(ComputeHost.hostname.contains(pattern, autoescape=True))
-    rows = list(call.db.execute(query))
-    if not rows:
-        raise NotFound(f"No hypervisor matching '{pattern[:64]}' could be found.")
-    return {"hypervisors": [_brief(call, row, servers=False) for row in rows]}
+    return {"hypervisors": [_brief(call, row, servers=False) for row in _named_like(call, pattern)]}
+
+
+@hypervisors.operation(
+    "GET", "/{pattern}/servers", policy=("os_compute_api:os-hypervisors:servers", ADMIN), until=(2, 53)
+)
+def servers(call: Call, pattern: str) -> dict[str, Any]:
+    return {"hypervisors": [_brief(call, row, servers=True) for row in _named_like(call, pattern)]}

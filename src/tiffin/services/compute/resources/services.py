@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import sqlalchemy
 from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import func, or_, select
 
@@ -12,10 +13,11 @@ from tiffin.core.errors import BadRequest, Conflict, NotFound
 from tiffin.core.resource import Resource
 from tiffin.core.schema import Schema, since
 from tiffin.core.world import iso
+from tiffin.services.compute.host_rows import show_status
 from tiffin.services.compute.resources.availability_zones import is_up, zone_of_hosts
 from tiffin.services.compute.resources.flavors import ADMIN
 from tiffin.services.compute.resources.words import Boolean, HostName, boolean
-from tiffin.services.compute.tables import ComputeHost, Migration, Server
+from tiffin.services.compute.tables import AggregateHost, ComputeHost, Migration, Server
 from tiffin.services.placement import public as placement
 
 BINARY = "nova-compute"
@@ -75,6 +77,7 @@ def _find(call: Call, body: Named) -> ComputeHost:
 
 
 def _changed(call: Call, row: ComputeHost) -> None:
+    show_status(call.db, row)
     call.record("update", ("compute.service", row.service_id), after={
         "disabled": row.disabled, "disabled_reason": row.disabled_reason, "forced_down": row.forced_down})  # fmt: skip
 
@@ -163,6 +166,7 @@ def delete(call: Call, id: str) -> None:
             "Unable to delete compute service that has in-progress migrations. Complete the migrations or delete the "
             "instances first."
         )
+    call.db.execute(sqlalchemy.delete(AggregateHost).where(AggregateHost.host == row.name))
     placement.forget_provider(call.db, row.id)
     call.record("delete", ("compute.service", row.service_id))
     call.db.delete(row)

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tiffin.core.driver import Refused
 from tiffin.services.image.drivers.base import CHUNK, Missing, StoreFull, check_key
@@ -82,6 +83,15 @@ class FileStore:
         except OSError as no:
             raise Refused(f"The image store could not delete {key}: {no.strerror}.") from no
         self._fate("delete!")
+
+    def in_use(self, key: str) -> bool:
+        return False
+
+    def address(self, key: str) -> str:
+        return self._path(key).as_uri()
+
+    def facts(self) -> dict[str, Any]:
+        return {"data_dir": str(self.folder), "chunk_size": CHUNK, "thin_provisioning": False}
 
     def keys(self) -> Iterator[str]:
         yield from {name.removesuffix(".part") for name in os.listdir(self.folder)}

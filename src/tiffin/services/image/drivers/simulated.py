@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from tiffin.core.driver import Refused
 from tiffin.services.image.drivers.base import CHUNK, Missing, StoreFull, check_key
@@ -68,6 +69,15 @@ class MemoryStore:
             self._parts.pop(check_key(key), None)
             self._kept.pop(key, None)
         self._fate("delete!")
+
+    def in_use(self, key: str) -> bool:
+        return False
+
+    def address(self, key: str) -> str:
+        return f"memory://{self.name}/{check_key(key)}"
+
+    def facts(self) -> dict[str, Any]:
+        return {"capacity": self.capacity}
 
     def keys(self) -> Iterator[str]:
         with self._lock:

@@ -1,7 +1,7 @@
 """The life of an image: its record outlives no byte, and no byte outlives its record.
 
 At rest most of the time. `watch` looks after uploads: a claim that is not renewed is taken back, and bytes that nobody
-needs are swept. `import` makes staged bytes the image's. `delete` removes it all.
+needs are swept. `delete` removes it all. Imports are tasks (task.py), which own the image while they run.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ from typing import ClassVar
 from sqlalchemy import delete, select
 
 from tiffin.core import changes
-from tiffin.core.errors import BadRequest
 from tiffin.core.lifecycle import Lifecycle, Outcome, done, go, inside, outside, rest, sleep
-from tiffin.services.image import inspection, uploads
+from tiffin.services.image import importing, uploads
 from tiffin.services.image.drivers.base import ImageStores
-from tiffin.services.image.settings import Settings
 from tiffin.services.image.tables import BlobRow, ImageRow, LocationRow, MemberRow
 
 
@@ -54,29 +52,17 @@ class ImageLife(Lifecycle):
 
     @inside
     def judge(self) -> Outcome:
-        """Import: what was staged becomes the image when it is what the image says."""
-        blob = self.db.scalar(select(BlobRow).where(BlobRow.image_id == self.id, BlobRow.role == "stage"))
+        """An import that an older release has begun goes on as a task."""
         image = self.db.get_one(ImageRow, self.id)
-        if blob is None or image.status != "importing":
-            return go("sweep")
-        settings: Settings = self.cloud.service("image").settings
-        found = inspection.Findings(
-            size=blob.size,
-            checksum=blob.checksum or "",
-            sha512=blob.sha512 or "",
-            formats=blob.formats,
-            virtual_size=blob.virtual_size,
-            problem=blob.problem,
-        )
-        try:
-            inspection.check(found, image.disk_format or "", image.container_format or "", settings.max_virtual_bytes)
-        except BadRequest as no:
-            self._abandon(blob, no.message)
-            return go("sweep")
-        before = changes.picture(image)
-        uploads.activate(self.db, image, blob)
-        image.updated_at = self.now
-        self.record("import.end", "image.image", before=before, after=changes.picture(image), project_id=image.owner)
+        if image.status == "importing" and not importing.is_taken(image):
+            asked = {"method": {"name": "glance-direct"}}
+            stores = [self.part(ImageStores).default]
+            given = {"image_id": image.id, "import_req": asked, "backend": stores}
+            task = importing.new(
+                self.cloud.world, self.request_id, owner=image.owner, image_id=image.id, input=given
+            )
+            importing.take(image, task.id, stores)
+            importing.begin(self.db, self.cloud.world, task, importing.Plan(asked["method"], stores))
         return go("sweep")
 
     @outside
@@ -91,9 +77,8 @@ class ImageLife(Lifecycle):
 
     def _forget(self, gone: list[BlobRow]) -> None:
         for blob in gone:
-            store = self.part(ImageStores).get(blob.store)
-            if store.writable:
-                store.delete(blob.id)
+            if blob.address is None:  # what is at an address is somebody else's
+                self.part(ImageStores).get(blob.store).delete(blob.id)
         self.frame["forgotten"] = [blob.id for blob in gone]
 
     @inside

@@ -1,30 +1,29 @@
-"""The bytes of images: upload, download, staging and import."""
+"""The bytes of images: upload, download and staging."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import falcon
-from msgspec import UNSET, Meta, UnsetType, structs
-from sqlalchemy import select
+from msgspec import structs
 
 from tiffin.core.call import Call
-from tiffin.core.driver import Refused
+from tiffin.core.driver import Impossible, Refused
 from tiffin.core.errors import BadRequest, Conflict, Forbidden, TooLarge, Unavailable, UnsupportedMediaType
 from tiffin.core.http import peer
 from tiffin.core.policy import Target
 from tiffin.core.resource import Answer, Resource
-from tiffin.core.schema import Schema
 from tiffin.services.image import content, uploads
 from tiffin.services.image.drivers.base import CHUNK, ImageStores, Missing, StoreFull
-from tiffin.services.image.resources.images import MODIFY, OWNER, SHOW, find, is_admin
+from tiffin.services.image.resources.images import MODIFY, OWNER, SHOW, find, is_admin, look
 from tiffin.services.image.rules import parse_range
-from tiffin.services.image.tables import BlobRow, ImageRow
+from tiffin.services.image.tables import ImageRow
 from tiffin.services.image.uploads import MIB
 
-data = Resource("file", "files", "/v2/images/{id}")
+DOWNLOAD = SHOW.replace("role:reader", "role:member")
+data = Resource("file", "files", "/v2/images/{id}", rules=[("download_from_store", DOWNLOAD)])
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
@@ -67,7 +66,7 @@ def _receive(call: Call, id: str, rule: str, purpose: Literal["upload", "stage"]
         image = find(call, id)
         call.enforce(rule, Target(image))
         total = "image_stage_total" if purpose == "stage" else "image_size_total"
-        most = _room(call, image, total, announced or length or 1)
+        most = room(call, image, total, announced or length or 1)
         claim = uploads.claim(call.db, call.cloud, image, call.origin, purpose=purpose, store=store, most=most)
     claim = structs.replace(claim, exactly=announced)
     try:
@@ -87,7 +86,7 @@ def _store(call: Call) -> str:
     return name
 
 
-def _room(call: Call, image: ImageRow, name: str, size: int) -> int | None:
+def room(call: Call, image: ImageRow, name: str, size: int) -> int | None:
     """The bytes that the owner's quota has left, None for no limit. Raises `OverQuota` when these will not fit."""
     owner = image.owner or ""
     call.reserve("image_count_uploading", 1, project_id=owner)
@@ -96,26 +95,28 @@ def _room(call: Call, image: ImageRow, name: str, size: int) -> int | None:
     return None if room is None else room * MIB
 
 
-@data.operation("PUT", "/file", policy=("upload_image", OWNER), transaction="none", raw=True, ok=204)
+@data.operation("PUT", "/file", policy=("upload_image", OWNER), about=look, transaction="none", raw=True, ok=204)
 def upload(call: Call, id: str) -> None:
     _receive(call, id, "upload_image", "upload")
 
 
-@data.operation("PUT", "/stage", policy=MODIFY, transaction="none", raw=True, ok=204)
+@data.operation("PUT", "/stage", policy=MODIFY, about=look, transaction="none", raw=True, ok=204)
 def stage(call: Call, id: str) -> None:
     _receive(call, id, "modify_image", "stage")
 
 
-@data.operation(
-    "GET", "/file", policy=("download_image", SHOW.replace("role:reader", "role:member")), transaction="none"
-)
+@data.operation("GET", "/file", policy=("download_image", DOWNLOAD), about=look, transaction="none")
 def download(call: Call, id: str) -> Answer:
     with call.read():
         image = find(call, id)
         call.enforce("download_image", Target(image))
+        prefer = (call.param("prefer") or "").split(",")
+        if any(prefer):
+            call.enforce("download_from_store", Target(image))
         if image.status == "deactivated" and not is_admin(call):
             raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
-        places = content.places(call.db, id, call.part(ImageStores))
+        there = image.status in ("active", "deactivated")
+        places = content.places(call.db, id, call.part(ImageStores), prefer) if there else []
     if not places:
         return Answer(status=204)
     size, headers = image.size or 0, {}
@@ -130,38 +131,8 @@ def download(call: Call, id: str) -> Answer:
         chunks = content.read(call.part(ImageStores), places, start, length)
     except Missing as lost:  # deleted a moment ago
         raise Conflict(f"The data of image {id} is not there any more.") from lost
+    except Refused as no:  # it is on a server of somebody else's
+        raise Unavailable(f"The data of image {id} cannot be read now: {no}") from no
+    except Impossible as no:
+        raise Conflict(f"The data of image {id} cannot be read: {no}") from no
     return Answer(chunks, 206 if asked else 200, headers, "application/octet-stream", length)
-
-
-StoreName = Annotated[str, Meta(max_length=255)]
-
-
-class Method(Schema):
-    _unknown_ = "ignore"
-    name: Annotated[str, Meta(max_length=64)]
-
-
-class ImportIn(Schema):
-    method: Method
-    stores: Annotated[list[StoreName], Meta(max_length=64)] | UnsetType = UNSET
-    all_stores: bool | UnsetType = UNSET
-    all_stores_must_succeed: bool | UnsetType = UNSET
-
-
-@data.operation("POST", "/import", policy=MODIFY, about=find, body=ImportIn, root="", event="import", ok=202)
-def start_import(call: Call, id: str, body: ImportIn) -> Any:
-    if body.method.name != "glance-direct":
-        raise BadRequest(f"Unknown import method name '{body.method.name}'.")
-    if body.stores is not UNSET and body.all_stores is True:
-        raise BadRequest("All_stores parameter can't be used with stores.")
-    known = call.part(ImageStores).names()
-    unknown = [s for s in ([] if body.stores is UNSET else body.stores) if s not in known]
-    if unknown:
-        raise Conflict(f"Store {unknown[0]!r} is not known.")
-    image: ImageRow = call.subject
-    staged = call.db.scalar(select(BlobRow.id).where(BlobRow.image_id == id, BlobRow.role == "stage"))
-    if image.status != "uploading" or staged is None:
-        raise Conflict("Image needs to be staged before 'glance-direct' method can be used")
-    image.status, image.updated_at = "importing", call.now
-    call.ask("image.image", id, "import")
-    return Answer(status=202)

@@ -6,7 +6,7 @@ from typing import Any
 
 from tiffin.core.call import Call
 from tiffin.core.resource import Resource
-from tiffin.services.image.rules import CONTAINER_FORMATS, DISK_FORMATS, READ_ONLY, UUID, VISIBILITIES
+from tiffin.services.image.rules import CONTAINER_FORMATS, DISK_FORMATS, READ_ONLY, STATUSES, UUID, VISIBILITIES
 
 schemas = Resource("schema", "schemas", "/v2/schemas")
 
@@ -24,23 +24,25 @@ def _base(name: str, described: dict[str, Any]) -> dict[str, Any]:
     return {**described, "readOnly": True} if name in READ_ONLY else described
 
 
+_VALIDATION = _about(
+    "What the content must be. An image that has its digests already must have just these.",
+    {"type": "object"},
+    writeOnly=True,
+    additionalProperties=False,
+    required=["os_hash_algo", "os_hash_value"],
+    properties={
+        "checksum": {"type": "string", "minLength": 32, "maxLength": 32},
+        "os_hash_algo": {"type": "string", "maxLength": 64},
+        "os_hash_value": {"type": "string", "maxLength": 128},
+    },
+)
 _ATTRIBUTES: dict[str, dict[str, Any]] = {
     "id": _about("The image's identifier, a UUID", TEXT, pattern=UUID),
     "name": _about("A name for people", MAYBE, maxLength=255),
     "status": _about(
         "Where the image is in its life",
         TEXT,
-        enum=[
-            "queued",
-            "saving",
-            "active",
-            "killed",
-            "deleted",
-            "uploading",
-            "importing",
-            "pending_delete",
-            "deactivated",
-        ],
+        enum=list(STATUSES),
     ),
     "visibility": _about("Who may use the image", TEXT, enum=list(VISIBILITIES)),
     "protected": _about("Whether deletion is refused", YES_NO),
@@ -69,7 +71,11 @@ _ATTRIBUTES: dict[str, dict[str, Any]] = {
         items={
             "type": "object",
             "required": ["url", "metadata"],
-            "properties": {"url": {"type": "string", "maxLength": 255}, "metadata": {"type": "object"}},
+            "properties": {
+                "url": {"type": "string", "maxLength": 255},
+                "metadata": {"type": "object"},
+                "validation_data": _VALIDATION,
+            },
         },
     ),
 }

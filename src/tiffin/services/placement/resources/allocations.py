@@ -232,4 +232,3 @@ def delete(call: Call, consumer_uuid: str) -> None:
     if not touched:
         raise NotFound(f"No allocations for consumer '{consumer_uuid[:255]}'")
     allocating.forget(call.db, consumer_uuid)
-    allocating.bump(call.db, touched)

@@ -40,7 +40,7 @@ def reshape(call: Call, body: ReshaperIn) -> None:
         }
     except NotFound as missing:
         raise BadRequest(missing.message, code=missing.code) from None
-    allocating.bump(call.db, allocating.give_back(call.db, list(body.allocations)))
+    allocating.give_back(call.db, list(body.allocations))
     for id, one in body.inventories.items():
         store(call, rows[id], amounts(call.db, one.inventories))
         call.record("reshape", ("placement.resource_provider", id))

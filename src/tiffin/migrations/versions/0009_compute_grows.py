@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = '0007'
-down_revision = '0006'
+revision = '0009'
+down_revision = '0008'
 
 
 def upgrade() -> None:
@@ -53,4 +53,12 @@ def upgrade() -> None:
     with op.batch_alter_table('migration', schema=None) as batch_op:
         batch_op.create_index('migration_created', ['created_at'], unique=False)
         batch_op.create_index('migration_of_server', ['server_id', 'settled'], unique=False)
+
+    with op.batch_alter_table('compute_host', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('hypervisor_version', sa.BigInteger(), server_default='0', nullable=False))
+        batch_op.add_column(sa.Column('failed_builds', sa.Integer(), server_default='0', nullable=False))
+
+    with op.batch_alter_table('server', schema=None) as batch_op:
+        batch_op.create_index('server_alive', ['created_at'], unique=False, sqlite_where=sa.text('deleted_at IS NULL'), postgresql_where=sa.text('deleted_at IS NULL'))
+        batch_op.create_index('server_busy', ['task_state', 'host'], unique=False, sqlite_where=sa.text('task_state IS NOT NULL'), postgresql_where=sa.text('task_state IS NOT NULL'))
 
