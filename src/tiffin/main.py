@@ -21,7 +21,7 @@ from tiffin.core.state_folder import StateFolder
 from tiffin.core.tables import Fact
 from tiffin.core.world import World
 from tiffin.host.joined import JoinedHosts, LocalHosts
-from tiffin.services.compute.drivers.base import Hosts, Hypervisor
+from tiffin.services.compute.drivers.base import DiskSource, Hosts, Hypervisor
 from tiffin.services.identity.public import Identity, IdentitySettings, KeptLimits, Keys
 from tiffin.services.image.drivers.base import ImageCaches, ImageStore, ImageStores
 from tiffin.services.image.scratch import Scratch
@@ -195,7 +195,7 @@ def _image_caches(cloud: Cloud) -> ImageCaches:
 
 def _simulated(cloud: Cloud, settings: Settings, clock: SimulatedClock) -> Any:
     """Hosts and networks in memory."""
-    from tiffin.simulator.data_centre import DataCentre
+    from tiffin.simulator.data_centre import DataCentre, Sources
     from tiffin.simulator.network import SimulatedNetwork
 
     names = [node()] if settings.hosts == 1 else [f"host-{n:04d}" for n in range(1, settings.hosts + 1)]
@@ -203,7 +203,7 @@ def _simulated(cloud: Cloud, settings: Settings, clock: SimulatedClock) -> Any:
     with cloud.database.read() as session:
         ahead = session.get(Fact, AHEAD)
     clock.ahead = float(ahead.value) if ahead else 0.0
-    centre = DataCentre(names, image_source(cloud), clock, network)
+    centre = DataCentre(names, Sources(image_source(cloud), lambda name: disk_source(cloud, name)), clock, network)
     cloud.add(NetworkBackend, network)
     cloud.add(Hosts, JoinedHosts(cloud, settings.home / "keys", centre, cloud.world.clock))
     return centre
@@ -240,7 +240,8 @@ def _real(cloud: Cloud, settings: Settings) -> Any:
     )
     network = OvsHost(daemons.names, metadata_listener(cloud))
     options = QemuSettings(full_checksums=tunnels is not None)
-    qemu = Qemu(home.host, image_source(cloud), network.launch_prefix, cloud.world.clock, node(), options)
+    source, disks = image_source(cloud), disk_source(cloud, node())
+    qemu = Qemu(home.host, source, network.launch_prefix, cloud.world.clock, node(), options, disks=disks)
     cloud.add_lazy(NetworkBackend, lambda: Ovn(daemons.names.nb, daemons.names.sb))
     cloud.add(Hosts, JoinedHosts(cloud, settings.home / "keys", LocalHosts({node(): (qemu, network)}), cloud.world.clock))
     return daemons
@@ -286,7 +287,8 @@ def _real_host(
     daemons.start()
     network = OvsHost(daemons.names, controller.metadata)
     options = QemuSettings(full_checksums=True)
-    return Qemu(folder.host, controller.image, network.launch_prefix, World().clock, membership.name, options), network
+    prefix, name = network.launch_prefix, membership.name
+    return Qemu(folder.host, controller.image, prefix, World().clock, name, options, disks=controller.disk), network
 
 
 def _simulated_host(
@@ -298,7 +300,7 @@ def _simulated_host(
 
     facts = msgspec.structs.replace(FACTS, hostname=membership.name)
     return (
-        SimulatedHypervisor(controller.image, World().clock, SimulatedWorld(), facts),
+        SimulatedHypervisor(controller.image, World().clock, SimulatedWorld(), facts, disks=controller.disk),
         SimulatedHostNetwork(SimulatedNetwork(), membership.name),
     )
 
@@ -313,6 +315,17 @@ def image_source(cloud: Cloud) -> Callable[[str], Iterator[bytes]]:
     from tiffin.services.image.public import open_image
 
     return lambda image_id: open_image(cloud, image_id)
+
+
+def disk_source(cloud: Cloud, host: str) -> DiskSource:
+    """The disks of guests that move to this host of the controller's own."""
+
+    def read(guest_id: str, name: str, offset: int, length: int) -> Iterator[bytes]:
+        from tiffin.services.compute import agents
+
+        return agents.disk_for(cloud, host, agents.DiskRange(guest_id, name, offset, length))
+
+    return read
 
 
 def metadata_listener(cloud: Cloud) -> MetadataListener:

@@ -1,6 +1,7 @@
 """Two hosts to try the promises of a hypervisor on: a simulated one, and QEMU with guests of one sector."""
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -21,8 +22,8 @@ import msgspec
 from drivers import boot_sector
 from drivers.wire import Wire
 from tiffin.core.driver import Impossible, Turn
-from tiffin.services.compute.drivers import qemu_process
-from tiffin.services.compute.drivers.base import BaseImage, Guest, GuestState, Hypervisor, Snapshot
+from tiffin.services.compute.drivers import disk_ranges, qemu_process
+from tiffin.services.compute.drivers.base import BaseImage, DiskSource, Guest, GuestState, Hypervisor, Snapshot
 from tiffin.services.compute.drivers.qemu import Qemu, Settings
 from tiffin.simulator.hypervisor import SimulatedHypervisor, Timing
 from tiffin.simulator.world import SimulatedWorld
@@ -37,8 +38,20 @@ class Lab(ABC):
 
     def __init__(self) -> None:
         self.store: dict[str, bytes] = {}
+        self.disks: DiskSource = disk_ranges.nowhere
         self.served = 0  # bytes that the image store has given
         self._numbers = itertools.count(1)
+
+    @contextlib.contextmanager
+    def neighbour(self) -> Iterator[Lab]:
+        """Another host, which has the same images and gets disks from this one."""
+        other = type(self)()
+        other.store, other.disks = self.store, lambda *range: self.hypervisor.read_disk(*range)
+        other.adopt()
+        try:
+            yield other
+        finally:
+            other.close()
 
     @abstractmethod
     def adopt(self) -> None:
@@ -156,8 +169,9 @@ class SimulatedLab(Lab):
         self.adopt()
 
     def adopt(self) -> None:
-        timing = Timing(boot=0.2, shutdown=0.1, snapshot=0.1)
-        self.hypervisor = SimulatedHypervisor(self.source, lambda: self.now, self.world, timing=timing)
+        timing = Timing(boot=0.2, shutdown=0.1, snapshot=0.1, transfer=0.1)
+        self.hypervisor = SimulatedHypervisor(self.source, lambda: self.now, self.world, timing=timing,
+                                              disks=self.disks)
 
     def wait(self) -> None:
         self.now += 0.05
@@ -219,7 +233,7 @@ class RealLab(Lab):
     def adopt(self) -> None:
         prefix = ("ip", "netns", "exec", self.namespace)
         self.hypervisor = Qemu(self.root / "host", self.source, lambda: prefix, time.time, "lab",
-                               Settings(unplug_patience=0.2))
+                               Settings(unplug_patience=0.2), disks=self.disks)
 
     def wait(self) -> None:
         time.sleep(0.02)

@@ -80,7 +80,7 @@ class Controllers(ComputeCloud):
         machine.join(token)
         world = self.worlds[name] = SimulatedWorld()
         facts = msgspec.structs.replace(FACTS, hostname=name)
-        hypervisor = SimulatedHypervisor(machine.controller().image, self.clock, world, facts)
+        hypervisor = SimulatedHypervisor(machine.controller().image, self.clock, world, facts, disks=machine.controller().disk)
         port = machine.serve(hypervisor, SimulatedHostNetwork(self.backend, name))
         machine.join(token, f"127.0.0.1:{port}")
         self.look()

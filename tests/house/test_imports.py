@@ -72,7 +72,7 @@ def _is_shared_by_drivers(wanted: str) -> bool:
     """Protocols, and the pure rules by which the simulated driver refuses what the real one refuses."""
     parts = wanted.split(".")
     return parts[:2] == ["tiffin", "services"] and parts[3:4] == ["drivers"] and (
-        len(parts) == 4 or parts[4] in ("base", "guest_check", "image_inspection", "ip_protocols", "ovn_checks")
+        len(parts) == 4 or parts[4] in ("base", "disk_ranges", "guest_check", "image_inspection", "ip_protocols", "ovn_checks")
     )
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from drivers import boot_sector
 from drivers.hypervisor_labs import ONE, RealLab
+from drivers.test_moves_conformance import content
 from tiffin.core.confinement import as_user, user_for
 from tiffin.core.driver import Impossible, Refused, Turn
 from tiffin.services.compute.drivers import console, devices, kvm_probe, qemu_process
@@ -273,3 +274,40 @@ def test_turns_outlive_the_guest_but_not_for_ever(lab: RealLab) -> None:
     os.utime(fence, (0, 0))
     lab.adopt()
     assert not fence.exists()
+
+
+def test_who_is_killed_while_disks_come_goes_on_where_it_was(lab: RealLab) -> None:
+    """Each time a little later; not a byte is asked for twice but those of the range in which it died."""
+    guest = lab.build(lab.guest(root_gb=1, ephemeral_gb=1, swap_mb=64))
+    before = content(lab, guest)
+    disks = lab.hypervisor.ensure_kept(ONE, guest.id)
+    with lab.neighbour() as other:
+        asked: list[tuple[object, ...]] = []
+        right, dying = other.disks, True
+
+        def dies(*range: object) -> Iterator[bytes]:
+            asked.append(range)
+            if dying and asked.count(range) == 1:
+                raise KeyboardInterrupt
+            return right(*range)  # type: ignore[arg-type]
+
+        other.disks = dies
+        assert guest.image is not None
+        other.adopt()
+        other.hypervisor.ensure_image(ONE, guest.id, guest.image)
+        for _ in range(1000):
+            try:
+                if other.hypervisor.ensure_disks_from(ONE, guest, disks):
+                    break
+            except KeyboardInterrupt:
+                other.adopt()
+        assert {asked.count(one) for one in asked} == {2}
+        dying = False
+        assert content(other, guest) == before
+        ephemeral = other.folder(guest.id) / "ephemeral.raw"  # type: ignore[attr-defined]
+        original = lab.folder(guest.id) / "kept" / "ephemeral.raw"
+        assert ephemeral.read_bytes() == original.read_bytes()
+        assert ephemeral.stat().st_blocks < 512 << 11, "holes stay holes"
+        other.hypervisor.ensure_disks(ONE, msgspec.structs.replace(guest, ephemeral_gb=2, swap_mb=32))
+        assert ephemeral.stat().st_size == 2 << 30
+        assert (ephemeral.parent / "swap.raw").stat().st_size == 32 << 20

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,10 @@ class OtherMachine:
         return done.stdout
 
     def remove(self) -> None:
+        """Have nothing of it, whatever a test has left running."""
+        for pid in guest_processes(self.home):
+            os.kill(pid, signal.SIGKILL)
+        self.tiffin("host", "leave", check=False)
         subprocess.run(["ip", "netns", "del", self.space], check=True)
         for name in (self.near, self.cable):  # which go with their other ends, when the kernel comes to it
             subprocess.run(["ip", "link", "del", name], check=False, stderr=subprocess.DEVNULL)
@@ -77,12 +83,22 @@ def machines() -> Iterator[tuple[RunningCloud, OtherMachine]]:
         other.remove()
 
 
+@dataclass(frozen=True)
+class Site:
+    cloud: RunningCloud
+    other: OtherMachine
+    mine: str  # the controller's own machine, as a host
+    key: Path
+
+
 def hosts(cloud: RunningCloud) -> dict[str, str]:
     with cloud.connect(ADMIN) as admin:
         return {one.name: one.state for one in admin.compute.hypervisors()}
 
 
-def test_guests_of_two_machines(machines: tuple[RunningCloud, OtherMachine], tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def site(machines: tuple[RunningCloud, OtherMachine], tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Both machines up, and what servers need."""
     cloud, other = machines
     deadline = time.monotonic() + 60
     while hosts(cloud).get("other") != "up":
@@ -90,21 +106,35 @@ def test_guests_of_two_machines(machines: tuple[RunningCloud, OtherMachine], tmp
         time.sleep(0.5)
     mine = next(name for name in hosts(cloud) if name != "other")
     with cloud.openstack() as openstack:
-        key = story.make_key(openstack, tmp_path)
+        key = story.make_key(openstack, tmp_path_factory.mktemp("keys"))
         story.make_network(openstack)
         story.make_security_groups(openstack)
-    placed = {"near": mine, "far": "other"}
-    options = f"--image {story.IMAGE} --security-group {story.OPEN}"
-    built = {}
-    for name, host in placed.items():
-        (elsewhere,) = set(placed.values()) - {host}
-        with cloud.openstack(ADMIN) as admins:
-            admins(f"compute service set --disable {elsewhere} nova-compute")
-            admins(f"compute service set --enable {host} nova-compute")
-        with cloud.openstack() as openstack:
-            built[name] = story.boot(openstack, name, options)
-    with cloud.connect(ADMIN) as admin:
-        assert {name: admin.compute.get_server(built[name].id).hypervisor_hostname for name in placed} == placed
+    return Site(cloud, other, mine, key)
+
+
+def boot(site: Site, name: str, host: str) -> story.Server:
+    """A server on one of the machines."""
+    (elsewhere,) = {site.mine, "other"} - {host}
+    with site.cloud.openstack(ADMIN) as admins:
+        admins(f"compute service set --disable {elsewhere} nova-compute")
+        admins(f"compute service set --enable {host} nova-compute")
+    with site.cloud.openstack() as openstack:
+        built = story.boot(openstack, name, f"--image {story.IMAGE} --security-group {story.OPEN}")
+    with site.cloud.openstack(ADMIN) as admins:
+        admins(f"compute service set --enable {elsewhere} nova-compute")
+    assert place(site, built) == host
+    return built
+
+
+def place(site: Site, server: story.Server) -> str:
+    with site.cloud.connect(ADMIN) as admin:
+        return str(admin.compute.get_server(server.id).hypervisor_hostname)
+
+
+def test_guests_of_two_machines(site: Site) -> None:
+    cloud, other, key = site.cloud, site.other, site.key
+    placed = {"near": site.mine, "far": "other"}
+    built = {name: boot(site, name, host) for name, host in placed.items()}
     assert len(guest_processes(other.home)) == 1
     with cloud.openstack() as openstack:
         floating = {name: story.give_floating_address(openstack, name) for name in placed}
@@ -121,3 +151,67 @@ def test_guests_of_two_machines(machines: tuple[RunningCloud, OtherMachine], tmp
         for name in placed:
             openstack(f"server delete --wait {name}")
     assert_becomes(lambda: guest_processes(other.home), set())
+
+
+def test_a_guest_moves_between_machines(site: Site) -> None:
+    """With its disk when both are there, and without when its own was cut off."""
+    cloud, other = site.cloud, site.other
+    server = boot(site, "mover", site.mine)
+    with cloud.openstack() as openstack:
+        floating = story.give_floating_address(openstack, "mover")
+    guest = Guest(cloud, "mover", site.key)
+    guest.await_login()
+    guest.run("echo precious > /root/data && sync")
+
+    migrate(site, server)
+    assert len(guest_processes(other.home)) == 1
+    assert len(guest_processes(cloud.home)) == 0
+    guest.await_login()
+    assert guest.run("cat /root/data; hostname") == "precious\nmover"
+    guest.run("echo since > /root/since && sync")
+    ask(site, server, {"revertResize": None}, "ACTIVE")
+    assert place(site, server) == site.mine
+    guest.await_login()
+    assert guest.run("cat /root/data; ls /root/since 2>/dev/null || echo none") == "precious\nnone"
+
+    migrate(site, server)
+    ask(site, server, {"confirmResize": None}, "ACTIVE")
+    guest.await_login()
+    assert guest.run("cat /root/data") == "precious"
+    assert not list((cloud.home / "host/guests").glob("*")), "nothing of it is left here"
+
+    before = guest_processes(other.home)
+    subprocess.run(["ip", "link", "set", other.near, "down"], check=True)
+    with cloud.openstack(ADMIN) as admins:
+        admins("--os-compute-api-version 2.11 compute service set --down other nova-compute")
+    ask(site, server, {"evacuate": {}}, "ACTIVE")
+    assert place(site, server) == site.mine
+    guest.await_login()
+    assert guest.run("ls /root/data 2>/dev/null || echo lost") == "lost"
+    assert guest_processes(other.home) == before, "it runs on where nobody can reach it"
+    subprocess.run(["ip", "link", "set", other.near, "up"], check=True)
+    assert_becomes(lambda: guest_processes(other.home), set())
+    with cloud.openstack(ADMIN) as admins:
+        admins("--os-compute-api-version 2.11 compute service set --up other nova-compute")
+    assert guest.run("hostname") == "mover"
+    with cloud.openstack() as openstack:
+        openstack(f"floating ip delete {floating}")
+        openstack("server delete --wait mover")
+    assert_becomes(lambda: guest_processes(cloud.home), set())
+
+
+def migrate(site: Site, server: story.Server) -> None:
+    ask(site, server, {"migrate": {"host": "other"}}, "VERIFY_RESIZE")
+    assert place(site, server) == "other"
+
+
+def ask(site: Site, server: story.Server, action: dict[str, object], status: str) -> None:
+    """Ask it as the admin, and wait for what it leads to."""
+    with site.cloud.connect(ADMIN) as admin:
+        asked = admin.compute.post(f"/servers/{server.id}/action", json=action, microversion="2.94")
+        assert asked.status_code < 300, asked.text
+        deadline = time.monotonic() + 150
+        while (found := admin.compute.get_server(server.id)).status != status or found.task_state:
+            assert found.status != "ERROR", found.fault
+            assert time.monotonic() < deadline, (found.status, found.task_state)
+            time.sleep(0.3)

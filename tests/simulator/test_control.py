@@ -14,6 +14,7 @@ from api.compute.conftest import ComputeCloud
 from tiffin.core import channel
 from tiffin.core.channel import Wrong
 from tiffin.core.driver import Refused
+from tiffin.main import disk_source
 from tiffin.services.compute import reconcilers
 from tiffin.services.compute.drivers.base import Hosts
 from tiffin.services.image.public import open_image
@@ -21,7 +22,7 @@ from tiffin.services.network.drivers.base import NetworkBackend
 from tiffin.services.network.public import watch
 from tiffin.simulator.clock import SimulatedClock
 from tiffin.simulator.control import CALLS, Control
-from tiffin.simulator.data_centre import DataCentre
+from tiffin.simulator.data_centre import DataCentre, Sources
 from tiffin.simulator.hypervisor import SimulatedHypervisor
 from tiffin.simulator.network import SimulatedNetwork
 
@@ -48,7 +49,12 @@ class Centre(ComputeCloud):
         super().__init__()
         network = SimulatedNetwork()
         names = ["host-1", "host-2", "host-3"]
-        self.centre = DataCentre(names, lambda id: open_image(self.cloud, id), FrozenClock(self), network)
+        self.centre = DataCentre(
+            names,
+            Sources(lambda id: open_image(self.cloud, id), lambda name: disk_source(self.cloud, name)),
+            FrozenClock(self),
+            network,
+        )
         self.cloud.add(NetworkBackend, network)
         self.cloud.add(Hosts, self.centre)
         watch(self.cloud)

@@ -89,10 +89,12 @@ def _compute(cloud: Connection) -> Sections:
             "flavor_ref": flavor.id,
             "flavor_ref_alt": bigger.id,
             "max_microversion": "latest",
+            "min_compute_nodes": str(len(list(cloud.compute.hypervisors()))),
             "build_interval": "1",
             "build_timeout": "60",
         },
-        "compute-feature-enabled": dict.fromkeys(("console_output", "pause", "snapshot", "config_drive"), "true"),
+        "compute-feature-enabled": dict.fromkeys(("console_output", "pause", "snapshot", "config_drive", "resize"), "true")
+        | {"live_migration": "false", "suspend": "false", "shelve": "false", "scheduler_enabled_filters": "all"},
         "validation": {"run_validation": "false"},
     }
 

@@ -9,10 +9,11 @@ import pytest
 
 from running_cloud import RunningCloud, running_cloud
 from upstream.tempest_conf import PASSWORDS
-from upstream.tempest_run import IDENTITY, SMOKE, run_tempest
+from upstream.tempest_run import IDENTITY, MOVES, SMOKE, run_tempest
 
 pytestmark = pytest.mark.upstream
 SMOKE_TESTS = 80  # of Tempest 47, without what its own configuration skips
+MOVES_TESTS = 23  # and what needs volumes, shelving or live migration
 IDENTITY_TESTS = 138  # all that it has
 
 
@@ -35,3 +36,10 @@ def test_identity(cloud: RunningCloud, tmp_path: Path) -> None:
     outcome = run_tempest(cloud.home, tmp_path, IDENTITY)
     assert outcome.good, outcome.output[-20_000:]
     assert (outcome.passed, outcome.skipped) == (IDENTITY_TESTS, 0), outcome.output[-20_000:]
+
+
+def test_moves(tmp_path: Path) -> None:
+    with running_cloud(simulated=True, settings="hosts = 2\n") as cloud:
+        outcome = run_tempest(cloud.home, tmp_path, MOVES)
+    assert outcome.good, outcome.output[-20_000:]
+    assert outcome.passed >= MOVES_TESTS, outcome.output[-20_000:]

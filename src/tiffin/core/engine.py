@@ -208,7 +208,7 @@ class Engine:
         now = self.cloud.world.clock()
         last = row.frame.get("refusal")
         reason = f"Step {row.step} did not finish in time." + (f" Last refusal: {last}" if last else "")
-        frame = {**row.frame, "reason": reason}
+        frame = {**row.frame, "reason": reason, "failed_step": row.step}
         if not row.frame.get("ending"):
             self._redirect(row, FAILED, frame, now + kind.deadline, None)
             return

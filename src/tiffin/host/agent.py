@@ -50,6 +50,14 @@ class Controller:
             raise fault_of(reply.status, reply.data, CONTROLLER)
         return chunks_of(reply, CONTROLLER)
 
+    def disk(self, guest_id: str, name: str, offset: int, length: int) -> Iterator[bytes]:
+        """A range of a disk of a guest that moves here (a `DiskSource`). Raises `Impossible` or `Refused`."""
+        asked = {"guest_id": guest_id, "name": name, "offset": offset, "length": length}
+        reply = self._connection.ask("POST", "/disks", msgspec.json.encode(asked), stream=True)
+        if reply.status != 200:
+            raise fault_of(reply.status, reply.data, CONTROLLER)
+        return chunks_of(reply, CONTROLLER)
+
     def metadata(
         self, network_id: str, remote: str, method: str, path: str, headers: dict[str, str]
     ) -> tuple[int, dict[str, str], bytes]:

@@ -77,6 +77,9 @@ class Door:
         if (request.method, request.path) == ("POST", "/metadata"):
             asked_by_guest = _decoded(request.body, agents.GuestRequest)
             return _json(agents.metadata_for(self._cloud, request.peer, asked_by_guest))
+        if (request.method, request.path) == ("POST", "/disks"):
+            range = _decoded(request.body, agents.DiskRange)
+            return Reply(200, agents.disk_for(self._cloud, request.peer, range), "application/octet-stream")
         if request.method == "GET" and request.path.startswith("/images/"):
             id = unquote(request.path.removeprefix("/images/"))
             return Reply(200, agents.image_for(self._cloud, request.peer, id), "application/octet-stream")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from tiffin.core.driver import Impossible, Refused
-from tiffin.services.compute.drivers.base import HostFacts, ImageSource
+from tiffin.services.compute.drivers.base import DiskSource, HostFacts, ImageSource
 from tiffin.simulator.clock import SimulatedClock
 from tiffin.simulator.hypervisor import FACTS, SimulatedHypervisor, Timing
 from tiffin.simulator.network import SimulatedHostNetwork, SimulatedNetwork
@@ -18,10 +18,17 @@ ANY = "*"
 """Stands for every host."""
 
 
+class Sources(msgspec.Struct, frozen=True):
+    """What hosts get from elsewhere."""
+
+    image: ImageSource
+    disks: Callable[[str], DiskSource]  # by the name of the host that asks
+
+
 class DataCentre:
     """Implements `tiffin.services.compute.drivers.base.Hosts`."""
 
-    def __init__(self, names: Iterable[str], source: ImageSource, clock: SimulatedClock, network: SimulatedNetwork) -> None:
+    def __init__(self, names: Iterable[str], sources: Sources, clock: SimulatedClock, network: SimulatedNetwork) -> None:
         self.timing, self.clock = Timing(), clock
         self.cut: set[str] = set()
         self.troubles: dict[str, Troubles] = {}
@@ -32,7 +39,9 @@ class DataCentre:
             fate = functools.partial(self._fate, name)
             world = self.worlds[name] = SimulatedWorld(judged=judged)
             facts: HostFacts = msgspec.structs.replace(FACTS, hostname=name)
-            hypervisor = SimulatedHypervisor(source, clock, world, facts, self.timing, fate)
+            hypervisor = SimulatedHypervisor(
+                sources.image, clock, world, facts, self.timing, fate, disks=sources.disks(name)
+            )
             self._hosts[name] = (hypervisor, SimulatedHostNetwork(network, name, functools.partial(self._reach, name)))
 
     def names(self) -> list[str]:

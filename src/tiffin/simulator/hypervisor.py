@@ -11,10 +11,12 @@ from contextlib import contextmanager
 import msgspec
 
 from tiffin.core.driver import Impossible, Turn
-from tiffin.services.compute.drivers import guest_check
+from tiffin.services.compute.drivers import disk_ranges, guest_check
 from tiffin.services.compute.drivers.base import (
     BaseImage,
     CachedImage,
+    Disk,
+    DiskSource,
     Guest,
     GuestState,
     HostFacts,
@@ -22,6 +24,7 @@ from tiffin.services.compute.drivers.base import (
     Nic,
     Snapshot,
 )
+from tiffin.simulator import disks as simulated_disks
 from tiffin.simulator.qcow2 import empty_qcow2
 from tiffin.simulator.world import SimulatedGuest, SimulatedImage, SimulatedWorld, untroubled
 
@@ -44,6 +47,7 @@ class Timing(msgspec.Struct):
     boot: float = 0.0
     shutdown: float = 0.0
     snapshot: float = 0.0
+    transfer: float = 0.0  # of the disks of a guest to another host
 
 
 class SimulatedHypervisor:
@@ -51,10 +55,11 @@ class SimulatedHypervisor:
 
     def __init__(self, source: ImageSource, clock: Callable[[], float], world: SimulatedWorld,
                  facts: HostFacts = FACTS, timing: Timing | None = None,
-                 fate: Callable[[str], None] = untroubled) -> None:
-        """`fate` is called with "CALL/ID?" before and "CALL/ID!" after every effect; the call raises what it raises."""
+                 fate: Callable[[str], None] = untroubled, *, disks: DiskSource = disk_ranges.nowhere) -> None:
+        """`disks` gives those of guests that come from other hosts. `fate` is called with "CALL/ID?" before and "CALL/ID!"
+        after every effect; the call raises what it raises."""
         self._source, self._clock, self._world, self._facts = source, clock, world, facts
-        self._timing, self._fate = timing or Timing(), fate
+        self._timing, self._fate, self._disks = timing or Timing(), fate, disks
 
     def facts(self) -> HostFacts:
         return self._facts
@@ -168,6 +173,45 @@ class SimulatedHypervisor:
             if (guest := self._owner(snapshot_id)) is not None:
                 del guest.snapshots[snapshot_id]
         self._fate(f"forget_snapshot/{snapshot_id}!")
+
+    def ensure_kept(self, turn: Turn, guest_id: str) -> tuple[Disk, ...]:
+        with self._effect("ensure_kept", guest_id, turn):
+            if self._alive(guest_id) is not None:
+                raise Impossible(f"guest {guest_id} runs: its disks cannot be set aside")
+            return simulated_disks.keep(guest_id, self._world.guests.get(guest_id))
+
+    def read_disk(self, guest_id: str, name: str, offset: int, length: int) -> Iterator[bytes]:
+        disk_ranges.check(offset, length)
+        guest = self._world.guests.get(guest_check.guest_id(guest_id))
+        if guest is None or guest.kept is None or name not in guest.kept:
+            raise Impossible(f"guest {guest_id} has no disk {name!r} set aside on this host")
+        return disk_ranges.sent((guest.kept[name][offset : offset + length],))
+
+    def ensure_disks_from(self, turn: Turn, guest: Guest, disks: tuple[Disk, ...]) -> bool:
+        guest_check.guest(guest)
+        with self._effect("ensure_disks_from", guest.id, turn):
+            if guest.image:
+                self._cached(guest.image)
+            simulated = self._guest(guest.id)
+            if simulated.arriving is None:
+                simulated.arriving = self._clock()
+            if self._clock() - simulated.arriving < self._timing.transfer:
+                return False
+            simulated_disks.receive(guest.id, simulated, disks, self._disks if simulated.kept is None else self.read_disk)
+            return True
+
+    def ensure_restored(self, turn: Turn, guest_id: str) -> None:
+        with self._effect("ensure_restored", guest_id, turn):
+            guest = self._world.guests.get(guest_id)
+            if guest is not None and guest.kept is not None and self._alive(guest_id):
+                raise Impossible(f"guest {guest_id} runs: its disks cannot be exchanged")
+            if guest is not None:
+                simulated_disks.restore(guest)
+
+    def forget_kept(self, turn: Turn, guest_id: str) -> None:
+        with self._effect("forget_kept", guest_id, turn):
+            if (guest := self._world.guests.get(guest_id)) is not None:
+                guest.kept = None
 
     def forget_guest(self, turn: Turn, guest_id: str) -> None:
         with self._effect("forget_guest", guest_id, turn):

@@ -18,6 +18,9 @@ class SimulatedGuest:
     disk: int | None = None  # bytes of the root disk
     config_drive: dict[str, bytes] | None = None
     images: set[str] = field(default_factory=set)
+    written: bytes = b""  # what the guest has on its root disk
+    kept: dict[str, bytes] | None = None  # disks that were set aside: their content by name
+    arriving: float | None = None  # since when its disks come from another host
     power: Power = "shutdown"
     reason: str = ""
     started: float = 0.0

@@ -1,18 +1,20 @@
-"""What the agents of hosts may ask of a controller: the images of guests that are to run on them, and what their guests ask
-of the metadata service. So what a stolen agent can ask is about its own guests."""
+"""What the agents of hosts may ask of a controller: the images of guests that are to run on them, the disks of guests that
+move to them, and what their guests ask of the metadata service. So what a stolen agent can ask is about its own guests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from tiffin.core.cloud import Cloud
 from tiffin.core.driver import Impossible
 from tiffin.services.compute import public
+from tiffin.services.compute.drivers.base import Hosts
 from tiffin.services.compute.lifecycles import wiring
-from tiffin.services.compute.tables import HostAgent, Server, ServerNic
+from tiffin.services.compute.lifecycles.moving import unsettled
+from tiffin.services.compute.tables import HostAgent, Migration, Server, ServerNic
 from tiffin.services.image import public as image
 from tiffin.services.network import public as network
 
@@ -26,10 +28,32 @@ def knows(cloud: Cloud, host: str) -> bool:
 def image_for(cloud: Cloud, host: str, image_id: str) -> Iterator[bytes]:
     """The bytes of an image that a guest of this host is made from. Raises `Impossible` for any other."""
     with cloud.database.read() as session:
-        here = session.scalars(select(Server).where(Server.host == host, Server.deleted_at.is_(None)))
+        coming = select(Migration.server_id).where(Migration.dest == host, Migration.settled.is_(False))
+        mine = or_(Server.host == host, Server.id.in_(coming))
+        here = session.scalars(select(Server).where(mine, Server.deleted_at.is_(None)))
         if not any(one.id == image_id for server in here for one in wiring.images(server)):
             raise Impossible(f"No guest of {host} is made from the image {image_id}.")
     return image.open_image(cloud, image_id)
+
+
+def disk_for(cloud: Cloud, host: str, range: DiskRange) -> Iterator[bytes]:
+    """A range of a disk of a guest that moves to this host, from the host that has set it aside. Raises `Impossible` for
+    any other."""
+    with cloud.database.read() as session:
+        move = unsettled(session, range.guest_id)
+    if move is None or move.status != "migrating" or move.dest != host:
+        raise Impossible(f"Guest {range.guest_id} does not move to {host}.")
+    source = cloud.part(Hosts).hypervisor(move.source)
+    return source.read_disk(range.guest_id, range.name, range.offset, range.length)
+
+
+class DiskRange(msgspec.Struct, frozen=True):
+    """What a host asks of a disk."""
+
+    guest_id: str
+    name: str
+    offset: int
+    length: int
 
 
 class GuestRequest(msgspec.Struct, frozen=True):

@@ -8,14 +8,14 @@ import re
 import secrets
 
 import msgspec
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from tiffin.core import changes
 from tiffin.core.certificates import Authority, BadCertificate, fingerprint, key_digest
 from tiffin.core.cloud import Cloud
 from tiffin.core.errors import BadRequest, Conflict, Forbidden
-from tiffin.services.compute.tables import ComputeHost, HostAgent, HostToken, Server
+from tiffin.services.compute.tables import ComputeHost, HostAgent, HostToken, Migration, Server
 
 CERTIFICATE_DAYS = 365
 TOKEN_SECONDS = 3600.0
@@ -123,6 +123,9 @@ def remove(session: Session, now: float, host: str) -> bool:
         return False
     if session.scalar(select(Server.id).where(Server.host == host, Server.deleted_at.is_(None)).limit(1)):
         raise Conflict(f"There are servers on {host}; move or delete them first.")
+    there = or_(Migration.source == host, Migration.dest == host)
+    if session.scalar(select(Migration.id).where(there, Migration.settled.is_(False)).limit(1)):
+        raise Conflict(f"Servers are moving from or to {host}; confirm or revert that first.")
     session.delete(row)
     session.flush()
     _record(session, now, "remove", host, None)

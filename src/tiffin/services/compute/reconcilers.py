@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import false, or_, select, update
 from sqlalchemy.orm import Session
 
 from tiffin.core import lifecycle
@@ -16,8 +16,10 @@ from tiffin.core.tables import LifecycleRow
 from tiffin.services.compute import host_rows, rules
 from tiffin.services.compute.drivers.base import GuestState, HostFacts, Hosts
 from tiffin.services.compute.lifecycles.metadata import METADATA
-from tiffin.services.compute.lifecycles.server import KIND
-from tiffin.services.compute.tables import ComputeHost, Server, ServerNic
+from tiffin.services.compute.lifecycles.moving import servers_promised_on
+from tiffin.services.compute.lifecycles.parts import KIND
+from tiffin.services.compute.resources.availability_zones import is_up
+from tiffin.services.compute.tables import ComputeHost, Migration, Server, ServerNic
 from tiffin.services.placement import public as placement
 
 AT_ONCE = 200
@@ -78,9 +80,14 @@ def _compare(cloud: Cloud, real: dict[str, dict[str, GuestState]]) -> None:
                 Server.host.in_(listed(real)), Server.deleted_at.is_(None)
             )
         ).all()
-        here = {row.id for row in rows}
-        away = select(Server.id).where(Server.id.in_(listed(ids - here)), Server.deleted_at.is_(None))
-        known = here.union(session.scalars(away)) if ids - here else here
+        known = {row.id: row for row in rows}
+        unknown = ids - known.keys()
+        away = select(Server.id, Server.host, Server.task_state).where(
+            Server.id.in_(listed(unknown)), Server.deleted_at.is_(None)
+        )
+        known |= {row.id: row for row in session.execute(away)} if unknown else {}
+        resting = {id: row.host for id, row in known.items() if row.task_state is None}
+        strays = _strays(session, real, resting)
     differing = [
         row.id
         for row in rows
@@ -89,14 +96,57 @@ def _compare(cloud: Cloud, real: dict[str, dict[str, GuestState]]) -> None:
         and _power(real[row.host].get(row.id)) != row.power_state
     ]
     orphans = [(id, host) for host, states in real.items() for id in states if id not in known]
-    if not differing and not orphans:
+    if not differing and not orphans and not strays:
         return
     now = cloud.world.clock()
     with cloud.database.write() as session:
         for id in differing:
-            lifecycle.ask(session, now, (KIND, id), "sync", request_id=f"req-{cloud.world.new_id()}")
+            lifecycle.ask(session, now, (KIND, id), "sync", request_id=_request_id(cloud))
+        for id, host in strays:
+            log.warning("guest.stray", guest=id, host=host)
+            lifecycle.ask(session, now, (KIND, id), "leave", request_id=_request_id(cloud), args={"host": host})
         for id, host in orphans:
             _remove(cloud, session, id, host)
+
+
+def _strays(session: Session, real: dict[str, dict[str, GuestState]], at: dict[str, str]) -> list[tuple[str, str]]:
+    """(server, host) for each host that has something of a server which is `at` another one and does not come back."""
+    found = []
+    for host, states in real.items():
+        if suspects := {id for id in states if at.get(id, host) != host}:
+            found += [(id, host) for id in sorted(suspects - servers_promised_on(session, host, suspects))]
+    return found
+
+
+def _request_id(cloud: Cloud) -> str:
+    return f"req-{cloud.world.new_id()}"
+
+
+def moves(cloud: Cloud) -> None:
+    """Moves that nobody confirmed for as long as the operator lets them, or will; and those whose way back was cut off."""
+    window, now = cloud.service("compute").settings.resize_confirm_window, cloud.world.clock()
+    resting = select(Migration).join(Server, Server.id == Migration.server_id).where(
+        Migration.settled.is_(False), Server.task_state.is_(None), Server.deleted_at.is_(None)
+    )  # fmt: skip
+    finished = resting.where(Migration.status == "finished")
+    late = Migration.updated_at <= now - window if window else false()
+    given_up = Server.vm_state.in_(("active", "stopped", "error"))  # an admin has reset it
+    with cloud.database.write() as session:
+        for move in list(session.scalars(finished.where(or_(late, given_up)))):
+            move.status, move.updated_at = "confirming", now
+            lifecycle.ask(session, now, (KIND, move.server_id), "confirm", request_id=_request_id(cloud))
+        for move in session.scalars(resting.where(Migration.status == "error")):
+            _bring_back(cloud, session, move)
+
+
+def _bring_back(cloud: Cloud, session: Session, move: Migration) -> None:
+    """Go on with the way back when both hosts are there; until that has ended nobody asks again."""
+    settings, now = cloud.service("compute").settings, cloud.world.clock()
+    both = session.scalars(select(ComputeHost).where(ComputeHost.name.in_((move.source, str(move.dest)))))
+    if all(is_up(host, now, settings) for host in both):
+        server = session.scalars(select(Server).where(Server.id == move.server_id)).one()
+        server.task_state = "resize_reverting"
+        lifecycle.ask(session, now, (KIND, move.server_id), "revert", request_id=_request_id(cloud))
 
 
 def _power(state: GuestState | None) -> int:

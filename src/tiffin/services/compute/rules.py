@@ -20,21 +20,29 @@ _STATUS = {
     "stopped": "SHUTOFF",
     "paused": "PAUSED",
     "suspended": "SUSPENDED",
+    "resized": "VERIFY_RESIZE",
     "error": "ERROR",
     "deleted": "DELETED",
 }
 _WHILE = {
+    "resize_prep": "RESIZE",
+    "resize_migrating": "RESIZE",
+    "resize_migrated": "RESIZE",
+    "resize_finish": "RESIZE",
+    "resize_reverting": "REVERT_RESIZE",
     "rebooting": "REBOOT",
     "rebooting_hard": "HARD_REBOOT",
     "rebuilding": "REBUILD",
     "rebuild_spawning": "REBUILD",
 }
-WITH_PROGRESS = frozenset({"ACTIVE", "BUILD", "REBUILD"})
+_TELLING = ("active", "stopped", "error", "paused", "resized")
+"""The vm_states in which what is being done is the word."""
+WITH_PROGRESS = frozenset({"ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE"})
 
 
 def status(vm_state: str, task_state: str | None) -> str:
     """The API's one word for both."""
-    if vm_state in ("active", "stopped", "error", "paused") and task_state in _WHILE:
+    if vm_state in _TELLING and task_state in _WHILE:
         return _WHILE[task_state]
     return _STATUS.get(vm_state, "UNKNOWN")
 
@@ -44,7 +52,7 @@ def states_of(wanted: str) -> tuple[list[str], list[str] | None] | None:
     word = wanted.upper()
     tasks = [task for task, name in _WHILE.items() if name == word]
     if tasks:
-        return ["active", "stopped", "error", "paused"], tasks
+        return list(_TELLING), tasks
     states = [state for state, name in _STATUS.items() if name == word]
     return (states, None) if states else None
 

@@ -140,6 +140,36 @@ class ComputeHost(Table):
     failed_builds: Mapped[int] = mapped_column(default=0, server_default="0")  # since the last good one
 
 
+class Migration(Table):
+    """A server's way from one host (and flavor) to another."""
+
+    __tablename__ = "migration"
+    __table_args__ = (
+        Index("migration_of_server", "server_id", "settled"),
+        Index("migration_created", "created_at"),
+        {"sqlite_autoincrement": True},
+    )
+    number: Mapped[int] = mapped_column(_NUMBER, primary_key=True)
+    id: Mapped[Id] = mapped_column(unique=True)  # also the consumer in placement of what the server has left behind
+    server_id: Mapped[Id]
+    project_id: Mapped[Id]  # of who asked for it
+    user_id: Mapped[Id]
+    kind: Mapped[str]  # resize, migration, evacuation
+    status: Mapped[str]
+    source: Mapped[str]
+    source_node: Mapped[str | None]
+    source_zone: Mapped[str | None]
+    dest: Mapped[str | None]
+    dest_node: Mapped[str | None]
+    dest_zone: Mapped[str | None]
+    old_size: Mapped[dict[str, Any]]  # columns of the server: flavor, vcpus, memory_mb, root_gb, ephemeral_gb, swap_mb
+    new_size: Mapped[dict[str, Any]]
+    old_vm_state: Mapped[str]
+    created_at: Mapped[Time]
+    updated_at: Mapped[Time | None]
+    settled: Mapped[bool] = mapped_column(default=False)  # nothing of the server is promised on any other host
+
+
 class HostToken(Table):
     """Lets one machine join. What is kept cannot be used: a digest of the secret."""
 

@@ -53,6 +53,7 @@ __all__ = [
     "delete_port",
     "delete_security_group",
     "delete_security_group_rule",
+    "existing_ports",
     "find_security_groups",
     "has_address",
     "network_spec",
@@ -248,6 +249,11 @@ def ports_of(session: Session, device_id: str, project_id: str) -> list[PortInfo
     """The ports of a server, oldest first, by one statement. A port of another project is none of its, whatever device
     its owner has written on it."""
     return port_infos(session, and_(t.PortRow.device_id == device_id, t.PortRow.project_id == project_id))
+
+
+def existing_ports(session: Session, port_ids: Collection[str]) -> set[str]:
+    """Those of these ports that there are."""
+    return set(session.scalars(select(t.PortRow.id).where(t.PortRow.id.in_(port_ids))))
 
 
 def ports_ready(session: Session, port_ids: Collection[str]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 import msgspec
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from tiffin.core.errors import Conflict
@@ -39,6 +39,7 @@ __all__ = [
     "ensure_provider",
     "exists",
     "forget_provider",
+    "hand_over",
     "is_plain",
     "members",
     "providers_with",
@@ -208,6 +209,20 @@ def release(session: Session, consumer_id: str) -> None:
     """Give back all that the consumer uses; fine when that is nothing."""
     give_back(session, [consumer_id])
     forget(session, consumer_id)
+
+
+def hand_over(session: Session, world: World, from_id: str, to: Consumer) -> bool:
+    """Let another consumer hold what this one uses, where it uses it; whether it used anything."""
+    if session.get(t.Consumer, from_id) is None:
+        return False
+    now = world.clock()
+    about = {"project_id": to.project_id, "user_id": to.user_id, "type": to.type or "unknown"}
+    session.add(t.Consumer(id=to.id, generation=1, created_at=now, updated_at=now, **about))
+    session.flush()
+    mine = t.Allocation.consumer_id == from_id
+    session.execute(update(t.Allocation).where(mine).values(consumer_id=to.id))
+    forget(session, from_id)
+    return True
 
 
 def allocations(session: Session, consumer_id: str) -> dict[str, dict[str, int]]:

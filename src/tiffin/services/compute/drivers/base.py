@@ -93,6 +93,17 @@ class Snapshot(msgspec.Struct, frozen=True):
     virtual_size: int
 
 
+class Disk(msgspec.Struct, frozen=True):
+    """A disk of a guest as a file that can travel."""
+
+    name: str  # root.qcow2
+    size: int  # bytes of the file
+
+
+DiskSource = Callable[[str, str, int, int], Iterator[bytes]]
+"""Gives a range of a disk that another host has set aside: (guest id, name of the disk, offset, length), in the form of
+`Hypervisor.read_disk`. Raises as the drivers do."""
+
 ImageSource = Callable[[str], Iterator[bytes]]
 """Gives the bytes of an image by id. A host never reads the image store itself. Raises as the drivers do."""
 
@@ -144,6 +155,29 @@ class Hypervisor(Protocol):
 
     def forget_snapshot(self, turn: Turn, snapshot_id: str) -> None: ...
 
+    def ensure_kept(self, turn: Turn, guest_id: str) -> tuple[Disk, ...]:
+        """Have the disks of this guest, which does not run, set aside: they can be read, and the guest cannot start from
+        them. What is made for it on this host from now on are other disks."""
+        ...
+
+    def read_disk(self, guest_id: str, name: str, offset: int, length: int) -> Iterator[bytes]:
+        """A range of a disk that was set aside, as `disk_ranges` frames it. Raises `Impossible` when there is no such."""
+        ...
+
+    def ensure_disks_from(self, turn: Turn, guest: Guest, disks: tuple[Disk, ...]) -> bool:
+        """Have these disks, read from where they were set aside (this host, or its `DiskSource`). The images that they
+        stand on must be here. Each call works for some seconds: False while there is more to do (call again)."""
+        ...
+
+    def ensure_restored(self, turn: Turn, guest_id: str) -> None:
+        """Have the disks that were set aside in their place again, instead of any that were made since.
+        Nothing to do when there are none."""
+        ...
+
+    def forget_kept(self, turn: Turn, guest_id: str) -> None:
+        """Have no disks set aside."""
+        ...
+
     def forget_guest(self, turn: Turn, guest_id: str) -> None:
         """End the process and remove every file of the guest, its snapshots too, whatever was or was not built."""
         ...
@@ -194,6 +228,10 @@ class HostPorts(Protocol):
         ...
 
     def forget_metadata(self, turn: Turn, network_id: str) -> None: ...
+    def plugged(self) -> frozenset[str]:
+        """The ports that have an interface on this host."""
+        ...
+
     def metadata_networks(self) -> frozenset[str]: ...
 
 

@@ -9,6 +9,7 @@ the same folder takes them over as they are.
         uses/IMAGE                keeps the image in the cache
         run/                      monitors, serial, vnc, agent: the only folder that QEMU can write
         snapshots/SNAPSHOT/       disk.qcow2 when complete
+        kept/, incoming/          disks of a guest that moves (qemu_moves.py)
 
 Tenants are hostile, and QEMU is what stands between a guest and the host: as root we give each guest a user id of its
 own (confinement.py), no capabilities and a seccomp sandbox; it owns its disks and logs, and reads the cache. The home
@@ -29,10 +30,12 @@ from tiffin.services.compute.drivers import (
     config_drive,
     console,
     devices,
+    disk_ranges,
     guest_check,
     kvm_probe,
     qemu_disks,
     qemu_host,
+    qemu_moves,
     qemu_nics,
     qemu_power,
     qemu_process,
@@ -42,6 +45,8 @@ from tiffin.services.compute.drivers import (
 from tiffin.services.compute.drivers.base import (
     BaseImage,
     CachedImage,
+    Disk,
+    DiskSource,
     Guest,
     GuestState,
     HostFacts,
@@ -76,10 +81,11 @@ class Qemu:
     """Implements `tiffin.services.compute.drivers.base.Hypervisor`."""
 
     def __init__(self, root: Path, source: ImageSource, launch_prefix: Callable[[], tuple[str, ...]],
-                 clock: Callable[[], float], hostname: str, settings: Settings = Settings()) -> None:  # noqa: B008 (frozen)
+                 clock: Callable[[], float], hostname: str, settings: Settings = Settings(),  # noqa: B008 (frozen)
+                 *, disks: DiskSource = disk_ranges.nowhere) -> None:
         """All state lies below `root`. `launch_prefix` leads into the network namespace of the taps. `clock` gives
-        seconds since the epoch."""
-        self._root = root.resolve()
+        seconds since the epoch, `disks` the disks of guests that come from other hosts."""
+        self._root, self._disks = root.resolve(), disks
         self._guests = self._root / "guests"
         self._launch_prefix, self._clock, self._hostname, self._settings = launch_prefix, clock, hostname, settings
         self._guests.mkdir(parents=True, exist_ok=True)
@@ -202,6 +208,35 @@ class Qemu:
             if folder is not None:
                 process = self._find(folder.name)
                 qemu_snapshots.forget(folder, process.pid if process else None, snapshot_id)
+
+    def ensure_kept(self, turn: Turn, guest_id: str) -> tuple[Disk, ...]:
+        with self._fences.hold(guest_check.guest_id(guest_id), turn):
+            if self._find(guest_id) is not None:
+                raise Impossible(f"guest {guest_id} runs: its disks cannot be set aside")
+            return qemu_moves.keep(self._guests / guest_id)
+
+    def read_disk(self, guest_id: str, name: str, offset: int, length: int) -> Iterator[bytes]:
+        return qemu_moves.read(self._guests / guest_check.guest_id(guest_id), name, offset, length)
+
+    def ensure_disks_from(self, turn: Turn, guest: Guest, disks: tuple[Disk, ...]) -> bool:
+        guest_check.guest(guest)
+        with self._fences.hold(guest.id, turn):
+            for image in (guest.image, guest.kernel, guest.ramdisk):
+                if image:
+                    self._cache.get(image)
+            folder = self._make_folder(guest.id)
+            return qemu_moves.receive(folder, disks, self.read_disk if (folder / "kept").exists() else self._disks)
+
+    def ensure_restored(self, turn: Turn, guest_id: str) -> None:
+        with self._fences.hold(guest_check.guest_id(guest_id), turn):
+            folder = self._guests / guest_id
+            if (folder / "kept").exists() and self._find(guest_id) is not None:
+                raise Impossible(f"guest {guest_id} runs: its disks cannot be exchanged")
+            qemu_moves.restore(folder)
+
+    def forget_kept(self, turn: Turn, guest_id: str) -> None:
+        with self._fences.hold(guest_check.guest_id(guest_id), turn):
+            qemu_moves.discard(self._guests / guest_id)
 
     def forget_guest(self, turn: Turn, guest_id: str) -> None:
         with self._fences.hold(guest_check.guest_id(guest_id), turn):

@@ -18,6 +18,9 @@ from tiffin.services.compute.drivers.base import Guest
 from tiffin.services.compute.drivers.qemu_command import Boot, Drive, File
 from tiffin.services.compute.drivers.qemu_images import ImageCache
 
+_SWAP = "swap.raw"
+"""Holds nothing that lasts: one of another size is made anew."""
+
 
 def ensure(folder: Path, guest: Guest, cache: ImageCache) -> None:
     """Have the disks of the guest in its folder, the root disk at least as large as its flavor says.
@@ -32,7 +35,7 @@ def ensure(folder: Path, guest: Guest, cache: ImageCache) -> None:
         _ensure_raw(folder, guest.id, "ephemeral.raw", guest.ephemeral_gb << 30,
                     ("mkfs.ext4", "-q", "-F", "-L", "ephemeral0", "-E", "lazy_itable_init=1,lazy_journal_init=1"))
     if guest.swap_mb:
-        _ensure_raw(folder, guest.id, "swap.raw", guest.swap_mb << 20, ("mkswap", "-q", "-L", "swap0"))
+        _ensure_raw(folder, guest.id, _SWAP, guest.swap_mb << 20, ("mkswap", "-q", "-L", "swap0"))
 
 
 def drives(folder: Path, guest: Guest, cache: ImageCache) -> tuple[Drive, ...]:
@@ -42,7 +45,7 @@ def drives(folder: Path, guest: Guest, cache: ImageCache) -> tuple[Drive, ...]:
     if guest.ephemeral_gb:
         wanted.append(Drive("ephemeral", File("ephemeral.raw", "raw")))
     if guest.swap_mb:
-        wanted.append(Drive("swap", File("swap.raw", "raw")))
+        wanted.append(Drive("swap", File(_SWAP, "raw")))
     if guest.config_drive:
         wanted.append(Drive("config", File("config.iso", "raw"), read_only=True))
     for drive in wanted:
@@ -83,7 +86,10 @@ def _ensure_root(folder: Path, guest: Guest, cache: ImageCache) -> None:
 
 
 def _ensure_raw(folder: Path, guest_id: str, name: str, size: int, format_command: Sequence[str]) -> None:
-    if (folder / name).exists():
+    disk = folder / name
+    if disk.exists() and (disk.stat().st_size == size or name != _SWAP):
+        if disk.stat().st_size < size:
+            os.truncate(disk, size)  # what is on it is the guest's, who may grow it
         return
     partial = folder / f"{name}.partial"
     with open(partial, "wb") as file:
@@ -94,4 +100,4 @@ def _ensure_raw(folder: Path, guest_id: str, name: str, size: int, format_comman
     except (subprocess.SubprocessError, OSError) as error:
         raise Refused(f"disk {name} cannot be formatted: {error}") from error
     give(partial, user_for(guest_id), 0o600)
-    os.rename(partial, folder / name)
+    os.rename(partial, disk)

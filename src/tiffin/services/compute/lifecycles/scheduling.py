@@ -22,8 +22,9 @@ TRIES = 5
 """Hosts that are tried, best first, when others take the room at this moment."""
 
 
-def place(cloud: Cloud, session: Session, server: Server) -> None:
-    """Choose a host and allocate there. Raises `NoHost` with what left none, `Refused` when it was a close race."""
+def place(cloud: Cloud, session: Session, server: Server, *, avoid: str | None = None) -> None:
+    """Choose a host, another than `avoid`, and allocate there. Raises `NoHost` with what left none, `Refused` when it was a
+    close race."""
     settings: Settings = cloud.service("compute").settings
     request = _request(session, server)
     asked, needs = filters.questions(request, settings)
@@ -38,7 +39,9 @@ def place(cloud: Cloud, session: Session, server: Server) -> None:
     found = facts.hosts(session, wish, heard_since, needs, known)
     if not found:
         raise NoHost(_why(session, wish))
-    hosts = filters.passing(found, asked)
+    hosts = filters.passing([host for host in found if host.name != avoid], asked)
+    if not hosts:
+        raise NoHost("There is no other host with room.")
     rules = settings.scheduler
     best = weighers.best(hosts, request, rules.weights, max(TRIES, rules.host_subset_size), override=override)
     chosen = _take(cloud, session, server, _shuffled(cloud.world, best, rules.host_subset_size), wish)

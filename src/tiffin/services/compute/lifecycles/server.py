@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 
 from tiffin.core.driver import Impossible
-from tiffin.core.lifecycle import Lifecycle, Outcome, done, go, inside, outside, rest, sleep
+from tiffin.core.lifecycle import Outcome, done, go, inside, outside, rest, sleep
 from tiffin.services.compute import rules
-from tiffin.services.compute.drivers.base import Hosts, Hypervisor
+from tiffin.services.compute.drivers.base import Hosts
 from tiffin.services.compute.host_rows import build_ended
 from tiffin.services.compute.lifecycles import scheduling, wiring
-from tiffin.services.compute.lifecycles.metadata import METADATA, users
+from tiffin.services.compute.lifecycles.evacuating import Evacuating
+from tiffin.services.compute.lifecycles.moving import promised
+from tiffin.services.compute.lifecycles.parts import KIND, LOOK
 from tiffin.services.compute.resources import instance_actions as log
 from tiffin.services.compute.scheduler.model import NoHost
-from tiffin.services.compute.tables import Server, ServerNic, ServerTag
+from tiffin.services.compute.tables import Server, ServerTag
 from tiffin.services.image import public as image
-from tiffin.services.network import public as network
 from tiffin.services.placement import public as placement
 
-KIND = "compute.server"
-LOOK = 0.2
-"""Seconds between two looks at a guest that takes its time."""
 _INTO = {"active": rules.RUNNING, "stopped": rules.SHUTDOWN, "paused": rules.PAUSED}
 _FATAL = ("start", "build", "built", "rebuild", "wipe")
 """Steps whose failure leaves a server in ERROR; after the failure of any other it is what it was."""
 
 
-class ServerLife(Lifecycle):
-    kind = KIND
+class ServerLife(Evacuating):
     requests = {  # noqa: RUF012  (a ClassVar by its base)
         "stop": "stop",
         "start": "power_on",
@@ -41,6 +36,11 @@ class ServerLife(Lifecycle):
         "detach": "detach",
         "rebuild": "rebuild",
         "sync": "sync",
+        "resize": "resize",
+        "confirm": "confirm",
+        "revert": "retreat",
+        "evacuate": "evacuate",
+        "leave": "leave",
     }
 
     # --- building -------------------------------------------------------------------------------------------------------
@@ -54,8 +54,7 @@ class ServerLife(Lifecycle):
             self._fail(row, f"No valid host was found. {none}")
             return rest()
         row.task_state = "spawning"
-        for port_id in self._ports():
-            network.bind_port(self.db, self.now, port_id, str(row.host), self.request_id)
+        self._bind(row)
         return go("build")
 
     @outside
@@ -78,6 +77,7 @@ class ServerLife(Lifecycle):
         row = self._row()
         row.vm_state, row.power_state, row.fault = "active", rules.RUNNING, None
         row.launched_at, row.admin_password = self.now, None
+        self._evacuated("done")
         build_ended(self.db, str(row.host), well=True)
         if self.frame.pop("was_stopped", False):
             row.task_state = "powering-off"
@@ -240,8 +240,10 @@ class ServerLife(Lifecycle):
     @inside
     def failed(self) -> Outcome:
         row, step = self._row(), str(self.frame.get("failed_step", self.step))
-        if step == "sweep":
+        if step in ("sweep", "leave"):
             return rest()
+        if (turned := self._move_failed(row, step)) is not None:
+            return turned
         left: dict[str, str] = {}
         if "snapshot" in self.frame:
             left["snapshot"] = self.frame.pop("snapshot")
@@ -251,6 +253,7 @@ class ServerLife(Lifecycle):
             self._let_go(left["port"])
         fatal = row.vm_state == "building" or step in _FATAL or (step == "reboot" and self.args.get("hard"))
         if fatal:
+            self._evacuated("failed")
             if step == "build" and "refusal" in self.frame:  # by the host, not for what the user brought
                 build_ended(self.db, str(row.host), well=False)
             self._fail(row, self.reason)
@@ -283,14 +286,12 @@ class ServerLife(Lifecycle):
         if found.server.host is None:
             return go("gone")
         with self.read() as session:
-            ports = list(session.scalars(select(ServerNic.port_id).where(ServerNic.server_id == self.id)))
-        hypervisor, host = self._hypervisor(found), self.part(Hosts).network(found.server.host)
-        hypervisor.forget_guest(self.turn, self.id)
+            places = {found.server.host, *promised(session, self.id)}
+        for host in sorted(places):
+            self._forget_on(host)
         if "snapshot" in self.frame:
-            hypervisor.forget_snapshot(self.turn, str(self.frame["snapshot"]))
+            self._hypervisor(found).forget_snapshot(self.turn, str(self.frame["snapshot"]))
         self._forget_left(self.frame.get("left", {}), found)
-        for port_id in ports:
-            host.forget_plugged(self.turn, port_id)
         return go("gone")
 
     @inside
@@ -298,6 +299,7 @@ class ServerLife(Lifecycle):
         row = self._row()
         self.db.execute(delete(ServerTag).where(ServerTag.server_id == self.id))
         placement.release(self.db, self.id)
+        self._settle_moves()
         if "snapshot" in self.frame:
             self._fail_image(str(self.frame["snapshot"]), "The server was deleted.")
         row.vm_state, row.task_state, row.power_state = "deleted", None, rules.NOSTATE
@@ -314,61 +316,12 @@ class ServerLife(Lifecycle):
         row.vm_state, row.updated_at = "error", self.now
 
     def _leave_networks(self, row: Server) -> None:
-        """Let the ports go, and the metadata address of each network on which no other server of the host is left."""
-        nics = select(ServerNic.network_id).where(ServerNic.server_id == self.id).distinct()
-        left = list(self.db.scalars(nics)) if row.host else []
-        self.db.flush()
-        for network_id in left:
-            if not users(self.db, str(row.host), network_id):
-                self.begin(METADATA, self.cloud.world.new_id(), host=row.host, network=network_id)
+        """Let the ports go, and metadata where no other server is left."""
+        if row.host:
+            self._leave_metadata(row.host)
         for port_id in self._ports():
             self._let_go(port_id)
-
-    # --- parts ----------------------------------------------------------------------------------------------------------
-
-    def _row(self) -> Server:
-        return self.db.scalars(select(Server).where(Server.id == self.id)).one()
-
-    def _wiring(self) -> wiring.Wiring:
-        with self.read() as session:
-            return wiring.read(session, self.id)
-
-    def _hypervisor(self, found: wiring.Wiring) -> Hypervisor:
-        assert found.server.host is not None
-        return self.part(Hosts).hypervisor(found.server.host)
-
-    def _ports(self) -> list[str]:
-        return list(self.db.scalars(select(ServerNic.port_id).where(ServerNic.server_id == self.id)))
-
-    def _fail_image(self, id: str, reason: str) -> None:
-        image.fail_image(self.db, id, reason, now=self.now, request_id=self.request_id)
-
-    def _let_go(self, port_id: str) -> None:
-        """Forget a port of the server: ours goes, the user's is free again."""
-        nic = self.db.get(ServerNic, port_id)
-        if nic is None:
-            return
-        let_go = network.delete_port if nic.ours else network.release_port
-        let_go(self.db, self.now, port_id, self.request_id)
-        self.db.delete(nic)
-        self.db.flush()
 
     def _into(self, state: str) -> Outcome:
         self.frame["into"] = state
         return go("settle")
-
-    def _settled(self, row: Server, kind: str, *, error: str | None = None) -> Outcome:
-        self.frame.pop("rebuilt", None)
-        row.task_state, row.updated_at = None, self.now
-        log.finish(self.db, self.now, (self.id, self.request_id), host=row.host, error=error)
-        after: dict[str, Any] = {"vm_state": row.vm_state, **({"reason": error} if error else {})}
-        self.record(kind, KIND, after=after, project_id=row.project_id)
-        return rest()
-
-    def _fault(self, message: str) -> dict[str, Any]:
-        return {"code": 500, "message": message[:255], "details": message, "created": self.now}
-
-    def _fail(self, row: Server, message: str) -> None:
-        row.vm_state, row.fault = "error", self._fault(message)
-        row.power_state = rules.NOSTATE
-        self._settled(row, "error", error=message)

@@ -77,6 +77,17 @@ def reserve(call: Call, project: str, flavor: Any, counts: tuple[int, int], aske
         call.reserve("injected_file_content_bytes", size, project_id=project)
 
 
+def reserve_more(call: Call, server: Server, flavor: Any) -> None:
+    """Raises `OverQuota` when the server's project may not have the difference to a larger flavor."""
+    more = {"cores": flavor.vcpus - server.vcpus, "ram": flavor.ram - server.memory_mb}
+    if call.quotas.unified is not None:
+        swap = -(-flavor.swap // 1024) - -(-server.swap_mb // 1024)
+        more["disk"] = flavor.disk + flavor.ephemeral + swap - server.root_gb - server.ephemeral_gb
+    for name, amount in more.items():
+        if amount > 0:
+            call.reserve(name, amount, project_id=server.project_id)
+
+
 def key_of(call: Call, name: str | UnsetType) -> dict[str, str] | None:
     if name is UNSET:
         return None

@@ -25,14 +25,25 @@ HARD_REBOOT_FROM = ("active", "stopped", "paused", "suspended", "error")
 _WHILE_REBOOTING = (None, "rebooting", "rebooting_hard", "pausing", "unpausing", "resuming", "suspending")
 
 
+_EVENTS = {
+    "attach_interface": "compute_attach_interface",
+    "detach_interface": "compute_detach_interface",
+    "resize": "compute_prep_resize",
+    "migrate": "compute_prep_resize",
+    "confirmResize": "compute_confirm_resize",
+    "revertResize": "compute_revert_resize",
+    "evacuate": "compute_rebuild_instance",
+}
+"""The events of actions whose names do not say them."""
+
+
 def ask(call: Call, row: Server, asked: tuple[str, str, str | None], **args: Any) -> None:
     """Have the lifecycle do it; `asked` is (request, action name, task state meanwhile)."""
     request, action, task = asked
     if row.host is None:
         raise Conflict(f"Cannot '{action}' instance {row.id} while it has no host")
     row.task_state, row.updated_at = task, call.now
-    event = {"attach_interface": "compute_attach_interface", "detach_interface": "compute_detach_interface"}
-    log.begin(call, row, action, event.get(action, f"compute_{action}_instance"))
+    log.begin(call, row, action, _EVENTS.get(action, f"compute_{action}_instance"))
     call.record(f"{action}.start", (KIND, row.id), after={"task_state": task})
     call.ask(KIND, row.id, request, **args)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import sqlalchemy
 from msgspec import UNSET, Meta, UnsetType
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, Conflict, NotFound
@@ -17,7 +17,7 @@ from tiffin.services.compute.host_rows import show_status
 from tiffin.services.compute.resources.availability_zones import is_up, zone_of_hosts
 from tiffin.services.compute.resources.flavors import ADMIN
 from tiffin.services.compute.resources.words import Boolean, HostName, boolean
-from tiffin.services.compute.tables import AggregateHost, ComputeHost, Server
+from tiffin.services.compute.tables import AggregateHost, ComputeHost, Migration, Server
 from tiffin.services.placement import public as placement
 
 BINARY = "nova-compute"
@@ -159,6 +159,12 @@ def delete(call: Call, id: str) -> None:
     if busy:
         raise Conflict(
             "Unable to delete compute service that is hosting instances. Migrate or delete the instances first."
+        )
+    there = or_(Migration.source == row.name, Migration.dest == row.name)
+    if call.db.scalar(select(func.count()).where(there, Migration.settled.is_(False))):
+        raise Conflict(
+            "Unable to delete compute service that has in-progress migrations. Complete the migrations or delete the "
+            "instances first."
         )
     call.db.execute(sqlalchemy.delete(AggregateHost).where(AggregateHost.host == row.name))
     placement.forget_provider(call.db, row.id)
