@@ -64,7 +64,7 @@ def _prepare_real(root: Path) -> None:
         raise CliError("the real tests make network namespaces: run them as root, or without --real.")
     build = root / "build"
     log, folder = build / "setup.log", build / "guest-images"
-    packages.ensure(packages.REAL_TESTS, log)
+    packages.ensure({**packages.REAL_TESTS, **packages.POSTGRESQL}, log)
     newest = max(file.stat().st_mtime for file in (root / "images").rglob("*"))
     made = folder / "tiny.qcow2"
     if not made.exists() or made.stat().st_mtime < newest:

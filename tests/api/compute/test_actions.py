@@ -310,3 +310,18 @@ def test_a_host_that_is_silent_is_not_chosen(cloud: ComputeCloud) -> None:
     cloud.hosts.there.clear()
     reconcilers.hosts(cloud.cloud)
     reconcilers.guests(cloud.cloud)
+
+
+def test_a_port_goes_from_a_server_with_a_long_life_to_a_new_one(cloud: ComputeCloud) -> None:
+    port = cloud.port(cloud.network_id)["id"]
+    old = cloud.server(networks=[{"port": port}])
+    for _ in range(6):
+        for action in ("os-stop", "os-start"):
+            assert cloud.act(old, action).status == 202
+            cloud.settle()
+    assert cloud.do("DELETE", f"/servers/{old}").status == 204
+    cloud.settle()
+    cloud.clock.now += 1
+    new = cloud.server(networks=[{"port": port}])
+    assert cloud.states(new) == ("ACTIVE", "active", None, 1)
+    assert cloud.ports(new)[0]["status"] == "ACTIVE"

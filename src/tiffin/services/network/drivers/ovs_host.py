@@ -128,7 +128,11 @@ class OvsHost:
         """The switch first: it would hold on to an interface that is made again under the same name."""
         remove_port(self._names, INTEGRATION_BRIDGE, interface)
         if netns.has(self._names.netns, interface):
-            netns.ip("-n", self._names.netns, "link", "del", interface)
+            try:
+                netns.ip("-n", self._names.netns, "link", "del", interface)
+            except netns.NetworkCommandFailed:  # the kernel was about to: its other end went with a namespace
+                if netns.has(self._names.netns, interface):
+                    raise
 
     def _wire(self, network: Network, interface: str) -> None:
         space, chassis = self._names.metadata_netns(network.id), self._names.netns
