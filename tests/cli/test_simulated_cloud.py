@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -146,3 +148,16 @@ def test_the_client_logs_in(tiffin: Tiffin, listen: str) -> None:
     for project in ("admin", "demo"):
         words = ("--project", project, "token", "issue", "-f", "json")
         assert json.loads(tiffin("openstack", *words).stdout)["project_id"]
+
+
+def test_up_while_the_server_is_about_to_end(tiffin: Tiffin, tmp_path: Path, listen: str) -> None:
+    tiffin("up", "--simulated", "--listen", listen)
+    pid = int((tmp_path / "home/run/server.pid").read_text())
+    for worker in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        os.kill(int(worker), signal.SIGSTOP)  # it answers nothing any more
+    up = subprocess.Popen(argv(tmp_path / "home", "up"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENV)
+    time.sleep(1.0)
+    os.kill(pid, signal.SIGKILL)
+    said, problems = up.communicate(timeout=60)
+    assert (up.returncode, "is up" in said) == (0, True), problems
+    assert int((tmp_path / "home/run/server.pid").read_text()) != pid

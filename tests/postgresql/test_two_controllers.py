@@ -25,6 +25,7 @@ from running_cloud import ADMIN, RunningCloud, free_address
 from storm import kill
 from tiffin.cli.postgresql import Server
 from tiffin.core.database import Database
+from world import assert_becomes
 
 SHARED = ("keys", "images")
 PATIENCE = 60.0
@@ -87,6 +88,7 @@ class Client(threading.Thread):
     seed: int
     alive: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
+    answered: int = 0
     unanswered: int = 0
     failure: BaseException | None = None
 
@@ -102,7 +104,9 @@ class Client(threading.Thread):
         while True:
             address = self.chance.choice(self.addresses)
             try:
-                return ask(address, method, path, body, X_Auth_Token=self.token, Idempotency_Key=key)
+                answer = ask(address, method, path, body, X_Auth_Token=self.token, Idempotency_Key=key)
+                self.answered += 1
+                return answer
             except (OSError, http.client.HTTPException):
                 self.unanswered += 1
                 assert time.monotonic() < deadline
@@ -252,7 +256,8 @@ def test_a_rolling_restart_fails_no_request(two: Two) -> None:
         for leaving, staying in ((two.first, two.second), (two.second, two.first)):
             for client in clients:  # what a balancer does that was told
                 client.addresses = [staying.address]
-            time.sleep(0.05)
+            sent = {client: client.answered for client in clients}
+            assert_becomes(lambda sent=sent: all(client.answered > n for client, n in sent.items()), True)
             os.kill(int((leaving.home / "run" / "server.pid").read_text()), signal.SIGTERM)
             time.sleep(0.5)
             leaving.tiffin("up")

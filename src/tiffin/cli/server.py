@@ -21,6 +21,10 @@ PATIENCE = 15.0  # seconds for a server that was asked to end
 LOG_LIMIT = 64 << 20  # bytes; a longer log is put aside at the next start
 
 
+class Ended(Exception):
+    """The server that was there is no more: it was about to end."""
+
+
 def running(cloud: Cloud) -> int | None:
     """The pid of this cloud's server, if it runs."""
     return processes.read_pid(cloud.folder.server_pid, "tiffin.server", str(cloud.folder.root))
@@ -58,7 +62,8 @@ def start(cloud: Cloud) -> subprocess.Popen[bytes]:
 
 
 def wait_until_works(cloud: Cloud, server: subprocess.Popen[bytes] | None, current: Step) -> None:
-    """Wait until /healthz says ok, and show its steps. Raises `CliError` when the server ends or stays in one step."""
+    """Wait until /healthz says ok, and show its steps. Raises `CliError` when the server ends or stays in one step;
+    `Ended` when it is not one that we have started."""
     said, since = "", time.monotonic()
     while True:
         try:
@@ -68,6 +73,8 @@ def wait_until_works(cloud: Cloud, server: subprocess.Popen[bytes] | None, curre
             now_in = str(body.get("step", ""))
         except api.Unreachable:
             now_in = ""
+        if server is None and running(cloud) is None:
+            raise Ended
         if server is not None and server.poll() is not None:
             raise CliError(f"the server ended with code {server.returncode}. {_last_words(cloud)}")
         if now_in != said:

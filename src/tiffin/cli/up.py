@@ -36,13 +36,8 @@ def run(options: argparse.Namespace) -> int:
     cloud = Cloud(wanted, folder)
     started: subprocess.Popen[bytes] | None = None
     with alone(folder):
-        pid = server.running(cloud)
-        if pid is None:
+        if server.running(cloud) is None or not _works_already(cloud, options):
             started = _start(cloud)
-        else:
-            _check_same(cloud, load(home), options.foreground)
-            with step("The cloud") as current:
-                server.wait_until_works(cloud, None, current)
     _tell(cloud, options.home, already=started is None)
     if options.foreground and started is not None:
         _stay(cloud, started)
@@ -93,6 +88,17 @@ def _start(cloud: Cloud) -> subprocess.Popen[bytes]:
             down.stop(cloud, keep_guests=True)
             raise
     return started
+
+
+def _works_already(cloud: Cloud, options: argparse.Namespace) -> bool:
+    """Wait until the server works that runs; False when it was about to end, and has. Raises `CliError`."""
+    _check_same(cloud, load(cloud.settings.home), options.foreground)
+    with step("The cloud") as current:
+        try:
+            server.wait_until_works(cloud, None, current)
+        except server.Ended:
+            return False
+    return True
 
 
 def _check_same(cloud: Cloud, stored: Settings, foreground: bool) -> None:
