@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from api.identity.conftest import IdentityCloud
-from api.identity.personas import Row, Scene, all_rows, shape
+from api.identity.personas import Row, Scene, all_rows
 from fuzz import hostile
 from fuzz.checks import brief, check
 from fuzz.stored import Stored
+from shapes import shape
 from tiffin.core.http.local import LocalClient, Reply
 from tiffin.services.identity.keys import Keys
 from tiffin.services.identity.service import service

@@ -16,10 +16,11 @@ import pytest
 
 from api.image.asked import metadefs
 from api.image.asked.stores import LOCATION
-from api.image.personas import Row, Scene, all_rows, shape
+from api.image.personas import Row, Scene, all_rows
 from fuzz import hostile
 from fuzz.checks import brief, check
 from fuzz.stored import Stored
+from shapes import shape
 from tiffin.core.cloud import ServiceRef
 from tiffin.core.http.local import LocalClient, Reply
 from tiffin.services.identity.public import Identity, IdentitySettings, Keys

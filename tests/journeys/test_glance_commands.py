@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import glance_session
+from journeys.image_settings import STORES, WEB
 from networks import eventually
 from openstack_session import Session
 from running_cloud import ADMIN, running_cloud
@@ -21,30 +22,12 @@ DATA = bytes(range(251)) * 4_000
 BARE = "--disk-format raw --container-format bare"
 MANNERS = {"help", "bash-completion"}
 """Commands that ask no cloud."""
-SETTINGS = """
-[identity]
-password_rounds = 4
-
-[image.imports]
-enabled_import_methods = ["glance-direct", "web-download", "copy-image", "glance-download"]
-
+OLD_LOCATIONS = """
 [image.imports.locations]
 show_multiple_locations = true
 
-[image.web]
-allowed_hosts = ["127.0.0.1"]
-allowed_ports = [{port}]
-
-[image.stores.archive]
-kind = "file"
-folder = "{folder}"
-
-[image.stores.file]
-kind = "file"
-default = true
-
-[image.stores.web]
-kind = "http"
+[identity]
+password_rounds = 4
 """
 
 
@@ -94,7 +77,7 @@ def glance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Glance]:
     (folder / "data").write_bytes(DATA)
     program = str(Path(glance_session.__file__))
     with serving(pages(image=DATA)) as server:
-        settings = SETTINGS.format(port=server.port, folder=folder)
+        settings = (STORES + WEB + OLD_LOCATIONS).format(port=server.port, folder=folder)
         with running_cloud(simulated=True, settings=settings) as cloud:
             entry = yaml.safe_load(cloud.clouds_yaml.read_text())["clouds"][ADMIN]
             with cloud.connect(ADMIN) as sdk, Session(program, glance_session.environment(entry, str(folder))) as session:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from journeys.image_settings import STORES
 from networks import eventually
 from openstack_session import OpenStack
 from running_cloud import ADMIN, DEMO, connect, running_cloud
@@ -22,22 +23,6 @@ ALL = frozenset(Path(__file__).with_name("image_commands.txt").read_text().split
 """What the client's documentation lists for images."""
 COMMANDS = frozenset(name for name in ALL if not name.startswith("image metadef "))
 DATA = bytes(range(251)) * 4_000
-SETTINGS = """
-[image.imports]
-enabled_import_methods = ["glance-direct", "web-download", "copy-image", "glance-download"]
-
-[image.web]
-allowed_hosts = ["127.0.0.1"]
-allowed_ports = [{port}]
-
-[image.stores.archive]
-kind = "file"
-folder = "{folder}"
-
-[image.stores.file]
-kind = "file"
-default = true
-"""
 
 
 class Client:
@@ -91,7 +76,7 @@ def clients(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("files")
     (folder / "data").write_bytes(DATA)
     port = address.rpartition(":")[2].partition("/")[0]
-    settings = SETTINGS.format(port=port, folder=folder)
+    settings = STORES.format(port=port, folder=folder)
     running = running_cloud(simulated=True, settings=settings)
     with running as cloud, cloud.openstack(ADMIN) as admin, cloud.openstack(DEMO) as user:
         succeeded: set[str] = set()

@@ -14,6 +14,7 @@ from openstack.connection import Connection
 from openstack.exceptions import ForbiddenException, NotFoundException, SDKException
 from openstack.image.v2._proxy import Proxy
 
+from journeys.image_settings import STORES, WEB
 from networks import eventually
 from recorder import Recorder, calls
 from running_cloud import ADMIN, DEMO, running_cloud
@@ -26,25 +27,6 @@ pytestmark = pytest.mark.filterwarnings(
 CALLS = {name for name in calls(Proxy) if "metadef" not in name}
 DATA = bytes(range(251)) * 4_000
 RAW = {"disk_format": "raw", "container_format": "bare", "allow_duplicates": True}
-SETTINGS = """
-[image.imports]
-enabled_import_methods = ["glance-direct", "web-download", "copy-image", "glance-download"]
-
-[image.web]
-allowed_hosts = ["127.0.0.1"]
-allowed_ports = [{port}]
-
-[image.stores.archive]
-kind = "file"
-folder = "{folder}"
-
-[image.stores.file]
-kind = "file"
-default = true
-
-[image.stores.web]
-kind = "http"
-"""
 
 
 @dataclass(frozen=True)
@@ -74,7 +56,7 @@ class Scene:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("files")
     with serving(pages(image=DATA)) as server:
-        settings = SETTINGS.format(port=server.port, folder=folder)
+        settings = (STORES + WEB).format(port=server.port, folder=folder)
         running = running_cloud(simulated=True, settings=settings)
         with running as cloud, cloud.connect(ADMIN) as admin, cloud.connect(DEMO) as user:
             yield Scene(Recorder(admin.image), user, folder, f"{server.url}/image", str(user.current_project_id))

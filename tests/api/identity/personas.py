@@ -17,6 +17,7 @@ import msgspec
 
 from api.identity import asked
 from api.identity.conftest import IdentityCloud
+from shapes import shape
 from tiffin.services.identity.scopes import scopes
 from tiffin.services.identity.service import service
 
@@ -68,10 +69,6 @@ class Row(msgspec.Struct, frozen=True):
     def shape(self) -> str:
         """The operation, with the names of its fields left out."""
         return shape(self.method, self.route or self.path.partition("?")[0])
-
-
-def shape(method: str, path: str) -> str:
-    return f"{method} {re.sub(r'{[^}]*}', '{}', path)}"
 
 
 Maker = Callable[["Scene"], str]

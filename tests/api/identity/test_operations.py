@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.identity.conftest import IdentityCloud
-from api.identity.personas import shape
+from shapes import shape
 from tiffin.services.identity.service import service
 
 FACTS = Path(__file__).with_name("facts") / "operations.txt"

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from api.identity.conftest import IdentityCloud
-from api.identity.personas import PERSONAS, Row, Scene, all_rows, allowed, shape
+from api.identity.personas import PERSONAS, Row, Scene, all_rows, allowed
+from shapes import shape
 from tiffin.services.identity.service import service
 
 ROWS = all_rows()

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from api.image import asked
 from api.image.conftest import ImageCloud
+from shapes import shape
 from support import PERSONAS as PROJECT_PERSONAS
 from support import authenticate_persona, persona
 from tiffin.core.actor import Actor
@@ -78,10 +79,6 @@ class Row(msgspec.Struct, frozen=True):
         if who == "anonymous":
             return 401
         return 403 if who in self.see.split() else 404
-
-
-def shape(method: str, path: str) -> str:
-    return f"{method} {re.sub(r'{[^}]*}', '{}', path)}"
 
 
 Maker = Callable[[ImageCloud], str]

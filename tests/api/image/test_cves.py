@@ -14,6 +14,7 @@ import uuid
 import msgspec
 import pytest
 
+from api.image.refusals import not_imported, refused_on_upload
 from tiffin.core.driver import Impossible
 from tiffin.core.errors import BadRequest
 from tiffin.services.compute.drivers.base import BaseImage
@@ -168,25 +169,12 @@ def test_every_cve_has_its_files() -> None:
 @pytest.mark.parametrize("name", sorted(MORE))
 def test_it_is_refused_on_upload(cloud: ImageCloud, name: str, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tiffin.services.image.resources.data.CHUNK", piece)
-    disk_format, data, why = MORE[name]
-    id = cloud.make(disk_format=disk_format)["id"]
-    reply = cloud.put(id, data)
-    assert reply.status == 400, reply.body
-    assert why in reply.json["message"]
-    image = cloud.show(id)
-    assert (image["status"], image["size"], image["checksum"]) == ("queued", None, None)
-    assert list(cloud.store.keys()) == []
+    refused_on_upload(cloud, MORE[name])
 
 
 @pytest.mark.parametrize("name", sorted(MORE))
 def test_it_is_not_imported(cloud: ImageCloud, name: str) -> None:
-    disk_format, data, _ = MORE[name]
-    id = cloud.make(disk_format=disk_format)["id"]
-    assert cloud.put(id, data, what="stage").status == 204
-    assert cloud.ask("POST", f"/image/v2/images/{id}/import", json={"method": {"name": "glance-direct"}}).status == 202
-    cloud.settle()
-    assert cloud.show(id)["status"] == "queued"
-    assert list(cloud.store.keys()) == []
+    not_imported(cloud, MORE[name])
 
 
 SEEN_BY_THE_IMAGE_SERVICE = {name for name, (_, _, why) in HOSTILE.items() if "begins as" in why} | {

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from api.image.refusals import not_imported, refused_on_upload
+
 from .conftest import ImageCloud
 
 MIB = 1 << 20
@@ -136,25 +138,12 @@ def test_good_images(cloud: ImageCloud, name: str, piece: int, monkeypatch: pyte
 @pytest.mark.parametrize("name", sorted(BAD))
 def test_hostile_images(cloud: ImageCloud, name: str, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tiffin.services.image.resources.data.CHUNK", piece)
-    disk_format, data, why = BAD[name]
-    id = cloud.make(disk_format=disk_format)["id"]
-    reply = cloud.put(id, data)
-    assert reply.status == 400
-    assert why in reply.json["message"]
-    image = cloud.show(id)
-    assert (image["status"], image["size"], image["checksum"]) == ("queued", None, None)
-    assert list(cloud.store.keys()) == []
+    refused_on_upload(cloud, BAD[name])
 
 
 @pytest.mark.parametrize("name", sorted(BAD))
 def test_hostile_images_are_not_imported(cloud: ImageCloud, name: str) -> None:
-    disk_format, data, _ = BAD[name]
-    id = cloud.make(disk_format=disk_format)["id"]
-    assert cloud.put(id, data, what="stage").status == 204
-    assert cloud.ask("POST", f"/image/v2/images/{id}/import", json={"method": {"name": "glance-direct"}}).status == 202
-    cloud.settle()
-    assert cloud.show(id)["status"] == "queued"
-    assert list(cloud.store.keys()) == []
+    not_imported(cloud, BAD[name])
 
 
 def test_a_refused_image_can_be_tried_again(cloud: ImageCloud) -> None:

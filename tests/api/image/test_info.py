@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from shapes import shape
 from tiffin.services.image.resources.info import BROUGHT
 
 from .conftest import ImageCloud
-from .personas import shape
 
 FACTS: dict[str, Any] = json.loads((Path(__file__).with_name("facts") / "schemas.json").read_text())
 """Upstream's schemas without their descriptions. Of lists, what one item is stands with the item."""

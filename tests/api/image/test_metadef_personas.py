@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from api.identity.personas import Row, shape
+from api.identity.personas import Row
+from shapes import shape
 from support import PERSONAS
 from tiffin.services.image.service import METADEFS
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.image.conftest import ImageCloud
-from api.image.personas import shape
+from shapes import shape
 from tiffin.services.image.service import service
 
 FACTS = Path(__file__).with_name("facts") / "operations.txt"

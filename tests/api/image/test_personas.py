@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.image.personas import PERSONAS, Row, Scene, all_rows, shape
+from api.image.personas import PERSONAS, Row, Scene, all_rows
+from shapes import shape
 from tiffin.services.image.service import service
 
 ALL = all_rows()
