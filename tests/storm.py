@@ -176,15 +176,15 @@ def settled(tenant: Tenant, storms: list[Storm], states: tuple[str, ...]) -> tup
 
 
 def assert_kept(cloud: RunningCloud, tenant: Tenant, storms: list[Storm], states: tuple[str, ...], patience: float) -> None:
-    """Every accepted server is there, once, in one of these states; every deleted one is gone; nothing waits. What failed
-    to be built holds no room on a host."""
+    """Every accepted server is there, once, in one of these states; every deleted one is gone; nothing waits. Who is on a
+    host holds room there, and nobody else does."""
     alive = set().union(*(storm.alive for storm in storms))
     deadline = time.monotonic() + patience
     while True:
         found, wrong = settled(tenant, storms, states)
         stuck = rows(cloud.home, "SELECT kind, resource_id, step, attempts, frame FROM lifecycle WHERE step != 'rest'")
         consumers = {id for (id,) in rows(cloud.home, "SELECT id FROM consumer")}
-        placed = {id for (id,) in rows(cloud.home, "SELECT id FROM server WHERE deleted_at IS NULL AND vm_state != 'error'")}
+        placed = {id for (id,) in rows(cloud.home, "SELECT id FROM server WHERE deleted_at IS NULL AND host IS NOT NULL")}
         if (found, wrong, stuck, consumers) == (alive, [], [], placed):
             return
         if time.monotonic() > deadline:

@@ -221,7 +221,7 @@ def crash_tests(make: Make) -> type:
             def dawdle(number: int, point: str) -> None:
                 if number >= at and _is_under_lease(point):
                     fate.spare()
-                    trial.cloud.clock.now += LEASE * 2
+                    trial.cloud.clock.now += LEASE + 1.0
                     other.run_until_idle()
 
             fate.plan(dawdle)

@@ -97,7 +97,7 @@ class Engine:
         with self.cloud.database.statement() as session:
             return session.scalar(
                 statements.TAKE,
-                {"now": now, "new_lease": now + LEASE, "node": self.node},
+                {"now": now, "now_ms": int(now * 1000), "new_lease": now + LEASE, "node": self.node},
                 execution_options={"synchronize_session": False},
             )
 
@@ -138,6 +138,7 @@ class Engine:
         except Refused as no:
             return self._refused(row, kind, str(no))
         except Impossible as no:
+            row.frame = {**row.frame, "refusal": ""}  # that `failed` finds one exactly when one too many was the cause
             return self._fail(row, kind, str(no))
         except StaleTurn as old:  # if the lease is still ours, the next one has a newer turn
             return self._refused(row, kind, str(old))
@@ -208,7 +209,7 @@ class Engine:
         now = self.cloud.world.clock()
         last = row.frame.get("refusal")
         reason = f"Step {row.step} did not finish in time." + (f" Last refusal: {last}" if last else "")
-        frame = {**row.frame, "reason": reason, "failed_step": row.step}
+        frame = {**row.frame, "reason": reason, "failed_step": row.step, "refusal": ""}
         if not row.frame.get("ending"):
             self._redirect(row, FAILED, frame, now + kind.deadline, None)
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 import sqlalchemy
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, case, select, update
 
 from tiffin.core.tables import LifecycleRequest, LifecycleRow
 
@@ -14,10 +14,11 @@ _REQUESTS = LifecycleRequest.__table__
 _NOW, _ROW_ID = bindparam("now", type_=_ROWS.c.wake.type), bindparam("row_id", type_=_ROWS.c.id.type)
 DUE = select(_ROWS.c.id).where(_ROWS.c.wake <= _NOW, _ROWS.c.lease <= _NOW).limit(1)
 _FIRST = DUE.order_by(_ROWS.c.wake).with_for_update(skip_locked=True)
+_NEXT, _CLOCK = LifecycleRow.turn + 1, bindparam("now_ms", type_=_ROWS.c.turn.type)
 TAKE = (
     update(LifecycleRow)
     .where(LifecycleRow.id == _FIRST.scalar_subquery())
-    .values(lease=bindparam("new_lease"), owner=bindparam("node"), turn=LifecycleRow.turn + 1)
+    .values(lease=bindparam("new_lease"), owner=bindparam("node"), turn=case((_NEXT > _CLOCK, _NEXT), else_=_CLOCK))
     .returning(LifecycleRow)
 )
 ASKED = select(LifecycleRequest).where(LifecycleRequest.lifecycle_id == _ROW_ID).order_by(LifecycleRequest.id)

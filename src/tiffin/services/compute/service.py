@@ -84,7 +84,7 @@ service = Service(
         extensions.extensions,
     ),
     lifecycles=(ServerLife, OrphanLife, MetadataLife, CachedImageLife),
-    reconcilers=(reconcilers.hosts, reconcilers.guests, reconcilers.moves, reconcilers.metadata),
+    reconcilers=(reconcilers.hosts, reconcilers.guests, reconcilers.moves, reconcilers.plugs, reconcilers.metadata),
     rules=(
         ("context_is_admin", "role:admin"),
         ("project_manager_api", "role:manager and project_id:%(project_id)s"),

@@ -77,6 +77,7 @@ class Scheduler(msgspec.Struct, frozen=True):
     host_subset_size: Many = 1  # sites with several schedulers: among how many of the best hosts chance decides
     max_io_ops_per_host: Many = 8  # sites with slow disks, with IoOpsFilter: builds and copies at a time on a host
     max_instances_per_host: Many = 50  # sites that bound what one host's end takes along, with NumInstancesFilter
+    max_attempts: Many = 3  # sites with hosts that often refuse: on how many a server is tried before it is ERROR
     limit_tenants_to_placement_aggregate: bool = False  # sites whose projects have aggregates (filter_tenant_id) of their own
     placement_aggregate_required_for_tenants: bool = False  # the same: a project without one finds no host
     enable_isolated_aggregate_filtering: bool = False  # sites whose aggregates take only flavors that require their traits

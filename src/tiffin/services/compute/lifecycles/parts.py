@@ -52,9 +52,9 @@ class ServerParts(Lifecycle):
         self.db.flush()
 
     def _bind(self, row: Server) -> None:
-        """Let the ports follow the server to its host."""
+        """Let the ports follow the server to its host, or from the one that it had."""
         for port_id in self._ports():
-            network.bind_port(self.db, self.now, port_id, str(row.host), self.request_id)
+            network.bind_port(self.db, self.now, port_id, row.host or "", self.request_id)
 
     def _leave_metadata(self, host: str) -> None:
         """Have a host no longer answer for each of the server's networks on which no server of that host is left."""
