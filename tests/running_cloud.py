@@ -90,10 +90,10 @@ def free_address() -> str:
 
 
 @contextlib.contextmanager
-def running_cloud(*, simulated: bool, settings: str = "") -> Iterator[RunningCloud]:
-    """A cloud that is up, with `settings` as the tables of its tiffin.toml. Its folder's name is short,
+def running_cloud(*, simulated: bool, settings: str = "", folder: Path | None = None) -> Iterator[RunningCloud]:
+    """A cloud that is up, in a `folder` of its own, with `settings` as the rest of its tiffin.toml. The folder's name is short,
     since a unix socket's path may have 107 characters only."""
-    folder = Path(tempfile.mkdtemp(prefix="tf-", dir="/var/tmp"))
+    folder = folder or Path(tempfile.mkdtemp(prefix="tf-", dir="/var/tmp"))
     cloud = RunningCloud(home=folder / "h", address=free_address(), simulated=simulated)
     mode = ["--simulated"] if simulated else []
     if settings:
@@ -104,4 +104,4 @@ def running_cloud(*, simulated: bool, settings: str = "") -> Iterator[RunningClo
         yield cloud
     finally:
         cloud.tiffin("destroy", "--yes", check=False)
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=os.path.ismount(folder))  # whose mount goes later
