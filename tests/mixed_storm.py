@@ -110,26 +110,26 @@ class MixedStorm(Storm):
         self.books: dict[str, Books] = {}
         self.floating: set[str] = set()
         self._verbs: list[tuple[Callable[[str], None], float]] = [
-            (self._delete, 1), (self._stop, 2), (self._start, 4), (self._reboot, 2), (self._attach, 3),
-            (self._detach, 2), (self._snapshot, 1), (self._give_address, 2),
+            (self._remove, 1), (self._turn_off, 2), (self._turn_on, 4), (self._restart, 2), (self._connect, 3),
+            (self._disconnect, 2), (self._picture, 1), (self._address, 2),
         ]  # fmt: skip
 
     def _act(self) -> None:
         time.sleep(PAUSE)
         if not self.alive or (len(self.alive) < self.most and self.chance.random() < 0.4):
-            self._create()
+            self._make()
             return
         verbs, weights = zip(*self._verbs, strict=True)
         (verb,) = self.chance.choices(verbs, weights)
         verb(self.chance.choice(sorted(self.alive)))
 
-    def _create(self) -> None:
+    def _make(self) -> None:
         made = self.owner.make_server(f"{self.name}-{len(self.books)}")
         if made is not None:
             self.alive.add(made)
             self.books[made] = Books()
 
-    def _delete(self, id: str) -> None:
+    def _remove(self, id: str) -> None:
         if len(self.books[id].asked) > 3:  # some of its life it shall have had
             self.owner.delete_server(id)
             self.alive.remove(id)
@@ -141,20 +141,20 @@ class MixedStorm(Storm):
             self.books[id].asked.append(name)
         return answer
 
-    def _stop(self, id: str) -> None:
+    def _turn_off(self, id: str) -> None:
         self._ask(id, "os-stop", "stop")
 
-    def _start(self, id: str) -> None:
+    def _turn_on(self, id: str) -> None:
         self._ask(id, "os-start", "start")
 
-    def _reboot(self, id: str) -> None:
+    def _restart(self, id: str) -> None:
         self._ask(id, "reboot", "reboot", {"type": self.chance.choice(["SOFT", "HARD"])})
 
-    def _snapshot(self, id: str) -> None:
+    def _picture(self, id: str) -> None:
         if (answer := self._ask(id, "createImage", "createImage", {"name": "storm"})) is not None:
             self.books[id].images.append(answer["image_id"])
 
-    def _attach(self, id: str) -> None:
+    def _connect(self, id: str) -> None:
         books = self.books[id]
         if len(books.attached) - len(books.detached) > 1:
             return
@@ -164,7 +164,7 @@ class MixedStorm(Storm):
             books.asked.append("attach_interface")
             books.attached.append(answer["interfaceAttachment"]["port_id"])
 
-    def _detach(self, id: str) -> None:
+    def _disconnect(self, id: str) -> None:
         books = self.books[id]
         here = [port for port in books.attached if port not in books.detached]
         if not here:
@@ -176,7 +176,7 @@ class MixedStorm(Storm):
             books.asked.append("detach_interface")
             books.detached.append(here[0])
 
-    def _give_address(self, id: str) -> None:
+    def _address(self, id: str) -> None:
         if len(self.floating) > 2:
             one = self.chance.choice(sorted(self.floating))
             self.owner.delete(f"/network/v2.0/floatingips/{one}")

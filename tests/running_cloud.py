@@ -90,15 +90,20 @@ def free_address() -> str:
 
 
 @contextlib.contextmanager
-def running_cloud(*, simulated: bool, settings: str = "", folder: Path | None = None) -> Iterator[RunningCloud]:
+def running_cloud(
+    *, simulated: bool, settings: str = "", folder: Path | None = None, image: Path | None = None
+) -> Iterator[RunningCloud]:
     """A cloud that is up, in a `folder` of its own, with `settings` as the rest of its tiffin.toml. The folder's name is short,
-    since a unix socket's path may have 107 characters only."""
+    since a unix socket's path may have 107 characters only. `image`: its guest image, which a real one builds otherwise."""
     folder = folder or Path(tempfile.mkdtemp(prefix="tf-", dir="/var/tmp"))
     cloud = RunningCloud(home=folder / "h", address=free_address(), simulated=simulated)
     mode = ["--simulated"] if simulated else []
     if settings:
         cloud.home.mkdir()
         (cloud.home / "tiffin.toml").write_text(f"simulated = {str(simulated).lower()}\n{settings}")
+    if image is not None:
+        (cloud.home / "images-src").mkdir(parents=True)
+        shutil.copy(image, cloud.home / "images-src" / "tiffin-tiny.qcow2")
     try:
         cloud.tiffin("up", *mode, "--listen", cloud.address, patience=60 if simulated else 900)
         yield cloud

@@ -12,15 +12,15 @@ from pathlib import Path
 
 from audit import Audit
 from mixed_storm import BusyTenant, MixedStorm
-from running_cloud import RunningCloud
+from running_cloud import RunningCloud, running_cloud
 from storm import rows
 from world import assert_becomes, world
 
 ROUNDS = int(os.environ.get("TIFFIN_DRILL_ROUNDS", "1"))
 """How often each trouble comes while the load goes on; CONTRIBUTING.md tells of it."""
 CLIENTS = 2
-BEFORE, AFTER = 2.5, 1.5
-"""Seconds of load before trouble comes, and after it."""
+BEFORE, AFTER = 8, 4
+"""What is promised to the clients before trouble comes, and after it."""
 
 
 @dataclass
@@ -33,11 +33,25 @@ class Drill:
     homes: list[Path]
     crashed: set[str] = field(default_factory=set)
 
-    def alive(self) -> list[str]:
-        return sorted(id for storm in self.storms for id in list(storm.alive))
+    def promised(self) -> int:
+        return sum(len(books.asked) for storm in self.storms for books in list(storm.books.values()))
+
+    def go_on(self, number: int) -> None:
+        """Let so many things be promised."""
+        wanted, deadline = self.promised() + number, time.monotonic() + 60
+        while self.promised() < wanted:
+            assert time.monotonic() < deadline, f"only {self.promised()} of {wanted}"
+            for storm in self.storms:
+                if storm.failure is not None:
+                    raise storm.failure
+            time.sleep(0.05)
 
 
-Trouble = Callable[[Drill], None]
+def real_cloud(head: str = "", tables: str = "", folder: Path | None = None) -> contextlib.AbstractContextManager[RunningCloud]:
+    """One whose guests may take two seconds to stop, and which builds no guest image: drills bring their own. `head` and
+    `tables`: more of its settings."""
+    image = Path(os.environ["TIFFIN_GUEST_IMAGES"]) / "tiny.qcow2"
+    return running_cloud(simulated=False, settings=f"{head}[compute]\nshutdown_seconds = 2\n{tables}", folder=folder, image=image)
 
 
 @contextlib.contextmanager
@@ -51,7 +65,7 @@ def load(cloud: RunningCloud, *machines: Path) -> Iterator[Drill]:
     drill = Drill(cloud, owner, storms, [cloud.home, *machines])
     for storm in storms:
         storm.start()
-    time.sleep(BEFORE)
+    drill.go_on(BEFORE)
     yield drill
     owner.leave(storms)
     assert_becomes(lambda: world(cloud, *machines), before, patience=60)
@@ -59,7 +73,7 @@ def load(cloud: RunningCloud, *machines: Path) -> Iterator[Drill]:
 
 def end(drill: Drill, patience: float = 60) -> Audit:
     """End the load and look at what was promised. Gives the audit, which has the reasons of what failed."""
-    time.sleep(AFTER)
+    drill.go_on(AFTER)
     for storm in drill.storms:
         storm.stop()
     audit = Audit(drill.cloud, drill.owner, drill.storms, drill.homes, drill.crashed)

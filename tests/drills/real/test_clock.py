@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from drills.real.drill import Drill, again, end, load
-from running_cloud import RunningCloud, running_cloud
+from drills.real.drill import Drill, again, end, load, real_cloud
+from running_cloud import RunningCloud
 from world import assert_becomes
 
 pytestmark = pytest.mark.real
@@ -58,7 +58,7 @@ def its_clock() -> Iterator[ItsClock]:
 @pytest.fixture(scope="module")
 def cloud(its_clock: ItsClock) -> Iterator[RunningCloud]:
     """The daemons of its network have the machine's clock: they were there first."""
-    with running_cloud(simulated=False, settings="[compute]\nshutdown_seconds = 2\n") as cloud:
+    with real_cloud() as cloud:
         server = int((cloud.home / "run/server.pid").read_text())
         os.kill(server, signal.SIGTERM)
         assert_becomes(lambda: Path(f"/proc/{server}").exists(), False)

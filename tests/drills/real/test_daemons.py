@@ -8,20 +8,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from drills.real.drill import again, end, load
-from running_cloud import RunningCloud, running_cloud
+from drills.real.drill import again, end, load, real_cloud
+from running_cloud import RunningCloud
 from storm import kill, pid_of
 from tiffin.services.compute.drivers import qemu_process
 from world import assert_becomes
 
 pytestmark = pytest.mark.real
 DAEMONS = ("northd", "nb-db", "sb-db", "conf-db", "ovn-controller", "vswitchd")
-SETTINGS = "[compute]\nshutdown_seconds = 2\n"
 
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[RunningCloud]:
-    with running_cloud(simulated=False, settings=SETTINGS) as cloud:
+    with real_cloud() as cloud:
         yield cloud
 
 

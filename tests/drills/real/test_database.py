@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from drills.real.drill import again, end, load
-from running_cloud import RunningCloud, running_cloud
+from drills.real.drill import again, end, load, real_cloud
+from running_cloud import RunningCloud
 from tiffin.cli.errors import CliError
 from tiffin.cli.postgresql import Server, private_server
 
@@ -26,8 +26,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def cloud(server: Server) -> Iterator[RunningCloud]:
-    settings = f'database = "{server.make("drill")}"\n[compute]\nshutdown_seconds = 2\n'
-    with running_cloud(simulated=False, settings=settings) as cloud:
+    with real_cloud(f'database = "{server.make("drill")}"\n') as cloud:
         yield cloud
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from drills.real.drill import Drill, again, end, load
-from running_cloud import RunningCloud, running_cloud
+from drills.real.drill import Drill, again, end, load, real_cloud
+from running_cloud import RunningCloud
 from storm import rows
 from world import assert_becomes
 
@@ -37,7 +37,7 @@ def cloud() -> Iterator[RunningCloud]:
         subprocess.run(["mount", "-o", "loop", volume, folder], check=True)
         shutil.rmtree(folder / "lost+found")
         try:
-            with running_cloud(simulated=False, settings="[compute]\nshutdown_seconds = 2\n", folder=folder) as cloud:
+            with real_cloud(folder=folder) as cloud:
                 yield cloud
         finally:
             subprocess.run(["umount", folder], check=True)

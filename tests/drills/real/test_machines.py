@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from drills.real.drill import again, end, load
+from drills.real.drill import again, end, load, real_cloud
 from real.test_two_machines import DOOR, THERE, OtherMachine, hosts
-from running_cloud import RunningCloud, running_cloud
+from running_cloud import RunningCloud
 from world import assert_becomes
 
 pytestmark = pytest.mark.real
@@ -26,7 +26,7 @@ def machines() -> Iterator[tuple[RunningCloud, OtherMachine]]:
     other = OtherMachine()
     wires = f'[compute.machines]\nlisten = "{DOOR}"\nunderlay = "{other.cable}=10.99.77.1/24"\n'
     try:
-        with running_cloud(simulated=False, settings=f"[compute]\nshutdown_seconds = 2\n{wires}") as cloud:
+        with real_cloud(tables=wires) as cloud:
             word = cloud.tiffin("host", "token").stdout.strip()
             words = ("--listen", f"{THERE}:8443", "--token", word, "--name", "other")
             other.tiffin("host", "join", DOOR, *words, "--underlay", f"{other.cable_far}=10.99.77.2/24")
