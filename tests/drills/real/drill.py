@@ -19,6 +19,8 @@ from world import assert_becomes, world
 ROUNDS = int(os.environ.get("TIFFIN_DRILL_ROUNDS", "1"))
 """How often each trouble comes while the load goes on; CONTRIBUTING.md tells of it."""
 CLIENTS = 2
+LOG = 1 << 20
+"""Bytes of each machine's log that are shown when a drill fails."""
 BEFORE, AFTER = 8, 4
 """What is promised to the clients before trouble comes, and after it."""
 
@@ -63,12 +65,17 @@ def load(cloud: RunningCloud, *machines: Path) -> Iterator[Drill]:
     owner = BusyTenant(cloud)
     storms = [MixedStorm(owner, seed) for seed in range(CLIENTS)]
     drill = Drill(cloud, owner, storms, [cloud.home, *machines])
-    for storm in storms:
-        storm.start()
-    drill.go_on(BEFORE)
-    yield drill
-    owner.leave(storms)
-    assert_becomes(lambda: world(cloud, *machines), before, patience=60)
+    try:
+        for storm in storms:
+            storm.start()
+        drill.go_on(BEFORE)
+        yield drill
+        owner.leave(storms)
+        assert_becomes(lambda: world(cloud, *machines), before, patience=60)
+    except BaseException:
+        for home in drill.homes:
+            print((home / "log/tiffin.log").read_text(errors="replace")[-LOG:])
+        raise
 
 
 def end(drill: Drill, patience: float = 60) -> Audit:

@@ -20,7 +20,8 @@ from storm import rows
 from world import assert_becomes
 
 pytestmark = pytest.mark.real
-SIZE = 384 << 20
+SIZE = 12 << 30
+"""Bytes, of which the file below takes as many as are written: flavors want some GiB."""
 FULL = 5.0
 """Seconds for which there is no room."""
 
@@ -88,7 +89,7 @@ def _upload_is_refused(drill: Drill, image: str) -> None:
     """Bytes are what surely needs room."""
     connection = http.client.HTTPConnection(drill.cloud.address, timeout=30)
     headers = {"X-Auth-Token": drill.owner.token, "Content-Type": "application/octet-stream"}
-    connection.request("PUT", f"/image/v2/images/{image}/file", bytes(8 << 20), headers)
+    connection.request("PUT", f"/image/v2/images/{image}/file", bytes(100_000), headers)
     reply = connection.getresponse()
     words = reply.read().decode()
     connection.close()
