@@ -32,7 +32,7 @@ def cloud(server: Server) -> Iterator[RunningCloud]:
 
 def kill_the_server(server: Server) -> None:
     """And start it again, when its processes have noticed."""
-    os.kill(int((server.folder / "data/postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+    server.kill()
     deadline = time.monotonic() + 20
     while True:
         try:
