@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -74,7 +75,7 @@ def load(cloud: RunningCloud, *machines: Path) -> Iterator[Drill]:
         assert_becomes(lambda: world(cloud, *machines), before, patience=60)
     except BaseException:
         for home in drill.homes:
-            print((home / "log/tiffin.log").read_text(errors="replace")[-LOG:])
+            sys.stdout.write((home / "log/tiffin.log").read_text(errors="replace")[-LOG:])
         raise
 
 
