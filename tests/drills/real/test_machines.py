@@ -12,18 +12,20 @@ from pathlib import Path
 import pytest
 
 from drills.real.drill import again, end, load, real_cloud
-from real.test_two_machines import DOOR, THERE, OtherMachine, hosts
+from real.test_two_machines import OtherMachine, hosts
 from running_cloud import RunningCloud
 from world import assert_becomes
 
 pytestmark = pytest.mark.real
+HERE, THERE = "198.18.78.1", "198.18.78.2"  # of RFC 2544's block
+DOOR = f"{HERE}:8443"
 CUT_OFF = 6.0
 """Seconds for which a machine is cut off."""
 
 
 @pytest.fixture(scope="module")
 def machines() -> Iterator[tuple[RunningCloud, OtherMachine]]:
-    other = OtherMachine()
+    other = OtherMachine(HERE, THERE)
     wires = f'[compute.machines]\nlisten = "{DOOR}"\nunderlay = "{other.cable}=10.99.77.1/24"\n'
     try:
         with real_cloud(tables=wires) as cloud:
