@@ -13,7 +13,7 @@ from tiffin.core import logs
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
-REAL = re.compile(r"^tests/(real|upstream)/|[\[-]real[]-]")
+REAL = re.compile(r"^tests/(drills/)?(real|upstream)/|[\[-]real[]-]")
 """Tests with the marks `real` and `upstream` by their names, which is all that the scheduler sees."""
 TOGETHER = re.compile(r"^tests/(journeys|fuzz|postgresql|drills)/|^tests/cli/test_script\.py")
 """Files whose tests share a fixture that costs seconds."""

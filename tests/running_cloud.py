@@ -90,18 +90,23 @@ def free_address() -> str:
 
 
 @contextlib.contextmanager
-def running_cloud(*, simulated: bool, settings: str = "") -> Iterator[RunningCloud]:
-    """A cloud that is up, with `settings` as the tables of its tiffin.toml. Its folder's name is short,
-    since a unix socket's path may have 107 characters only."""
-    folder = Path(tempfile.mkdtemp(prefix="tf-", dir="/var/tmp"))
+def running_cloud(
+    *, simulated: bool, settings: str = "", folder: Path | None = None, image: Path | None = None
+) -> Iterator[RunningCloud]:
+    """A cloud that is up, in a `folder` of its own, with `settings` as the rest of its tiffin.toml. The folder's name is short,
+    since a unix socket's path may have 107 characters only. `image`: its guest image, which a real one builds otherwise."""
+    folder = folder or Path(tempfile.mkdtemp(prefix="tf-", dir="/var/tmp"))
     cloud = RunningCloud(home=folder / "h", address=free_address(), simulated=simulated)
     mode = ["--simulated"] if simulated else []
     if settings:
         cloud.home.mkdir()
         (cloud.home / "tiffin.toml").write_text(f"simulated = {str(simulated).lower()}\n{settings}")
+    if image is not None:
+        (cloud.home / "images-src").mkdir(parents=True)
+        shutil.copy(image, cloud.home / "images-src" / "tiffin-tiny.qcow2")
     try:
         cloud.tiffin("up", *mode, "--listen", cloud.address, patience=60 if simulated else 900)
         yield cloud
     finally:
         cloud.tiffin("destroy", "--yes", check=False)
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=os.path.ismount(folder))  # whose mount goes later

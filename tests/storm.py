@@ -15,7 +15,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from running_cloud import RunningCloud
+from tiffin.core.settings import load
 
 PATIENCE = 60.0
 """Seconds for which a client asks again."""
@@ -26,6 +29,7 @@ class Tenant:
 
     def __init__(self, cloud: RunningCloud, flavor: str, image: str) -> None:
         self.address = cloud.address
+        self.excuses: list[str] = []  # what it said when it could not answer
         with cloud.connect() as connection:
             self.token = str(connection.auth_token)
             self.flavor = next(f.id for f in connection.compute.flavors() if f.name == flavor)
@@ -36,7 +40,7 @@ class Tenant:
         self.make("/network/v2.0/subnets", {"subnet": subnet})
 
     def ask(self, method: str, path: str, body: Any = None, key: str = "") -> tuple[int, Any]:
-        """(status, body) of the first answer that comes, however often the cloud dies meanwhile."""
+        """(status, body) of the first answer that comes, however often the cloud dies meanwhile or says why it cannot answer."""
         headers = {"X-Auth-Token": self.token, "Content-Type": "application/json", "OpenStack-API-Version": "compute 2.90"}
         if key:
             headers["Idempotency-Key"] = key
@@ -47,7 +51,12 @@ class Tenant:
                 connection.request(method, path, None if body is None else json.dumps(body), headers)
                 reply = connection.getresponse()
                 raw = reply.read()
-                return reply.status, json.loads(raw) if raw else None
+                if reply.status != 503:
+                    return reply.status, json.loads(raw) if raw else None
+                self.excuses.append(raw.decode())
+                if time.monotonic() > deadline:
+                    return 503, json.loads(raw)
+                time.sleep(0.1)
             except (OSError, http.client.HTTPException):
                 if time.monotonic() > deadline:
                     raise
@@ -153,6 +162,9 @@ def kill(cloud: RunningCloud, role: str) -> None:
 
 def rows(home: Path, query: str) -> list[tuple[Any, ...]]:
     """What the cloud's database says."""
+    if url := load(home).database:
+        with psycopg.connect(url) as connection:
+            return connection.execute(query.encode()).fetchall()
     database = sqlite3.connect(f"file:{home / 'tiffin.db'}?mode=ro", uri=True)
     try:
         return database.execute(query).fetchall()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from running_cloud import ADMIN, DEMO, RunningCloud
+from tiffin.core.settings import Settings
 
 OVN_TABLES = (
     "Logical_Switch",
@@ -28,12 +29,16 @@ OVN_TABLES = (
 )
 
 
-def world(cloud: RunningCloud) -> dict[str, Any]:
-    """What a tenant's work can leave behind: rows of the APIs, allocations, files, processes, OVN rows, interfaces."""
-    found = _promised(cloud) | {"files": _files(cloud.home), "guests": guest_processes(cloud.home)}
-    if not cloud.simulated:
-        found |= {"ovn": ovn_rows(cloud.home), "interfaces": _interfaces(cloud.home)}
-    return found
+def world(cloud: RunningCloud, *machines: Path) -> dict[str, Any]:
+    """What a tenant's work can leave behind: rows of the APIs, allocations, files, processes, OVN rows, interfaces, ports of the
+    switch, namespaces. `machines`: the homes of hosts that have joined."""
+    found = _promised(cloud)
+    for home in (cloud.home, *machines):
+        mark = "" if home == cloud.home else f" on {home.parent.name}"
+        found |= {f"files{mark}": _files(home), f"guests{mark}": guest_processes(home)}
+        if not cloud.simulated:
+            found |= {f"{kind}{mark}": there for kind, there in _of_the_switch(home).items()}
+    return found if cloud.simulated else found | {"ovn": ovn_rows(cloud.home)}
 
 
 def assert_becomes(look: Callable[[], Any], wanted: Any, patience: float = 30) -> None:
@@ -109,20 +114,22 @@ def ovn_rows(home: Path) -> dict[str, int]:
     (socket,) = home.glob("ovn/**/nb.sock")
     count = {}
     for table in OVN_TABLES:
-        rows = subprocess.run(
-            ["ovn-nbctl", f"--db=unix:{socket}", "--data=bare", "--no-heading", "--columns=_uuid", "list", table],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=20,
-        )
-        count[table] = len(rows.stdout.split())
+        words = ("--timeout=15", "--data=bare", "--no-heading", "--columns=_uuid", "list", table)
+        count[table] = len(_said("ovn-nbctl", f"--db=unix:{socket}", *words).split())
     return count
 
 
-def _interfaces(home: Path) -> set[str]:
-    """The interfaces in the namespace of the switch, whose pid file tells which one that is."""
+def _of_the_switch(home: Path) -> dict[str, set[str]]:
+    """The interfaces in the namespace of the switch, whose pid file tells which one that is; the switch's ports; and all
+    namespaces of this machine."""
     (pid_file,) = home.glob("ovn/**/vswitchd.pid")
     inside = ["nsenter", "--target", pid_file.read_text().strip(), "--net"]
-    links = subprocess.run([*inside, "ip", "-o", "link"], capture_output=True, text=True, check=True, timeout=20)
-    return {line.split(":")[1].split("@")[0].strip() for line in links.stdout.splitlines()}
+    links = [line.split(":")[1].split("@")[0].strip() for line in _said(*inside, "ip", "-o", "link").splitlines()]
+    database = f"--db=unix:{pid_file.with_name('db.sock')}"
+    ports = _said("ovs-vsctl", database, "--timeout=10", "--no-wait", "list-ports", "br-int").split()
+    spaces = {name for name in os.listdir("/run/netns") if name.startswith(f"{Settings(home=home).tag}-")}
+    return {"interfaces": set(links), "switch ports": set(ports), "namespaces": spaces}
+
+
+def _said(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout

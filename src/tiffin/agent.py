@@ -48,6 +48,8 @@ def serve(folder: StateFolder, stopping: threading.Event) -> None:
     logs.configure(folder.log)
     host, clock = main.compose_agent(folder), World().clock
     renew(host.identity, host.membership, host.controller, clock())
+    if host.daemons is not None:
+        threading.Thread(target=host.daemons.watch, args=(stopping,), name="daemons", daemon=True).start()
     server = host.agent.open()
     folder.agent_pid.write_text(f"{os.getpid()}\n")
     structlog.get_logger("agent").info("agent.serves", host=host.membership.name, listen=host.membership.listen)

@@ -267,15 +267,15 @@ def compose_agent(folder: StateFolder) -> AgentHost:
     identity = Certified(folder.keys / "host")
     controller = Controller(membership, identity)
     make = _simulated_host if membership.simulated else _real_host
-    hypervisor, network = make(folder, membership, identity, controller)
+    hypervisor, network, daemons = make(folder, membership, identity, controller)
     agent = Agent(membership, identity, hypervisor, network)
-    return AgentHost(membership, identity, controller, agent, (hypervisor, network))
+    return AgentHost(membership, identity, controller, agent, (hypervisor, network), daemons)
 
 
 def _real_host(
     folder: StateFolder, membership: Membership, identity: Certified, controller: Controller
-) -> tuple[Hypervisor, HostNetwork]:
-    """QEMU on this machine, and a chassis of the cloud's OVN."""
+) -> tuple[Hypervisor, HostNetwork, Any]:
+    """QEMU on this machine, a chassis of the cloud's OVN, and its daemons."""
     from tiffin.host import tunnels
     from tiffin.services.compute.drivers.qemu import Qemu
     from tiffin.services.compute.drivers.qemu import Settings as QemuSettings
@@ -288,12 +288,13 @@ def _real_host(
     network = OvsHost(daemons.names, controller.metadata)
     options = QemuSettings(full_checksums=True)
     prefix, name = network.launch_prefix, membership.name
-    return Qemu(folder.host, controller.image, prefix, World().clock, name, options, disks=controller.disk), network
+    qemu = Qemu(folder.host, controller.image, prefix, World().clock, name, options, disks=controller.disk)
+    return qemu, network, daemons
 
 
 def _simulated_host(
     folder: StateFolder, membership: Membership, identity: Certified, controller: Controller
-) -> tuple[Hypervisor, HostNetwork]:
+) -> tuple[Hypervisor, HostNetwork, Any]:
     from tiffin.simulator.hypervisor import FACTS, SimulatedHypervisor
     from tiffin.simulator.network import SimulatedHostNetwork, SimulatedNetwork
     from tiffin.simulator.world import SimulatedWorld
@@ -302,6 +303,7 @@ def _simulated_host(
     return (
         SimulatedHypervisor(controller.image, World().clock, SimulatedWorld(), facts, disks=controller.disk),
         SimulatedHostNetwork(SimulatedNetwork(), membership.name),
+        None,
     )
 
 

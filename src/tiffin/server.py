@@ -83,6 +83,8 @@ class Running:
             if composition.daemons is not None:
                 self.progress.tell("starting the network")
                 composition.daemons.start()
+                watch = composition.daemons.watch
+                threading.Thread(target=watch, args=(self.stopping,), name="daemons", daemon=True).start()
             main.listen(composition)
             self.progress.tell("looking at the hosts")
             background.reconcile(composition.cloud)

@@ -26,9 +26,9 @@ DOOR = f"{HERE}:8443"
 
 
 class OtherMachine:
-    """A network namespace with a wire for management and one for tunnels."""
+    """A network namespace with a wire for management, from `here` to `there`, and one for tunnels."""
 
-    def __init__(self) -> None:
+    def __init__(self, here: str = HERE, there: str = THERE) -> None:
         mark = f"{os.getpid() % 10000:04d}"
         self.space, self.near, self.far = f"tfm{mark}", f"tfm{mark}a", f"tfm{mark}b"
         self.cable, self.cable_far = f"tfu{mark}a", f"tfu{mark}b"
@@ -38,10 +38,10 @@ class OtherMachine:
             f"netns add {self.space}",
             f"link add {self.near} type veth peer name {self.far} netns {self.space}",
             f"link add {self.cable} type veth peer name {self.cable_far} netns {self.space}",
-            f"address add {HERE}/30 dev {self.near}",
+            f"address add {here}/30 dev {self.near}",
             f"link set {self.near} up",
             f"-n {self.space} link set lo up",
-            f"-n {self.space} address add {THERE}/30 dev {self.far}",
+            f"-n {self.space} address add {there}/30 dev {self.far}",
             f"-n {self.space} link set {self.far} up",
         ):
             subprocess.run(["ip", *line.split()], check=True)

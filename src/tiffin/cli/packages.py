@@ -53,6 +53,7 @@ REAL_TESTS: Needs = {
     "ceph-mon": "ceph-mon",
     "ceph-osd": "ceph-osd",
     "rbd": "ceph-common",
+    "tcc": "tcc",
 }
 POSTGRESQL: Needs = {"pg_ctlcluster": "postgresql"}
 # Daemons that these packages would start for the whole machine; ours are started by ourselves, in namespaces.

@@ -21,6 +21,7 @@ from tiffin.core.driver import Impossible, Refused, StaleTurn
 from tiffin.core.engine_threads import FULL, SlowThreads, name_this_thread
 from tiffin.core.lifecycle import DELETE, DUE, FAILED, REST, TEARDOWN, Lifecycle, Outcome
 from tiffin.core.peers import Peers
+from tiffin.core.set_back import SetBack
 from tiffin.core.tables import LifecycleRequest, LifecycleRow
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Engine:
         self._slow = SlowThreads(cloud, node, LEASE)
         self._due = 0
         self._dropped: list[LifecycleRow] = []
-        self._peers = Peers(cloud.database, node, self.adopt)
+        self._peers, self._clock = Peers(cloud.database, node, self.adopt), SetBack(cloud)
 
     # --- the queue ------------------------------------------------------------------------------------------------------
 
@@ -90,7 +91,7 @@ class Engine:
 
     def _lease(self) -> LifecycleRow | None:
         self._give_back()
-        now = self.cloud.world.clock()
+        now = self._clock.now()
         with self.cloud.database.read() as session:
             if session.scalar(statements.DUE, {"now": now}) is None:
                 return None
@@ -349,6 +350,7 @@ class Engine:
         """Run in the background until `stop`."""
         self._peers.start()
         self.adopt()
+        self._clock.wake_all()
         self.cloud.database.on_commit(self.hint, DUE)
         self._slow.start()
         for n in range(threads):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import structlog
@@ -118,6 +119,7 @@ class AgentHost:
     controller: Controller
     agent: Agent
     parts: tuple[Hypervisor | HostNetwork, ...]
+    daemons: Any = None  # of its network, on a real host
 
     def close(self) -> None:
         """Let go of everything; guests go on."""

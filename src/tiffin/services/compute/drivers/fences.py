@@ -53,11 +53,12 @@ class Fences:
 
     @contextmanager
     def _locked(self, id: str, how: int = fcntl.LOCK_EX) -> Iterator[int]:
-        file = os.open(self._folder / id, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(file, how)
-            yield file
+            file = os.open(self._folder / id, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(file, how)
+                yield file
+            finally:
+                os.close(file)
         except OSError as error:  # a full disk, say: all that changes this host passes here
             raise Refused(f"the host cannot do it now: {error}") from error
-        finally:
-            os.close(file)

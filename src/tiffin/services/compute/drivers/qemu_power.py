@@ -54,7 +54,7 @@ def ended(path: Path, request: Request, graceful: float, now: float) -> bool:
     """
     folder, process = path.parent, request.process
     assert process is not None
-    if now - request.since < graceful:
+    if 0 <= now - request.since < graceful:  # less than 0: the clock was set back
         try:
             if _asked(path, request, process, now):
                 return False
@@ -70,7 +70,7 @@ def _asked(path: Path, request: Request, process: Process, now: float) -> bool:
     with qmp.connect(path.parent, process.pid) as monitor:
         if monitor.do("query-status")["status"] != "running":
             return False
-        if request.pressed is None or now - request.pressed >= _PRESS_AGAIN:
+        if request.pressed is None or not 0 <= now - request.pressed < _PRESS_AGAIN:
             monitor.do("system_powerdown")
             save(path, msgspec.structs.replace(request, pressed=now))
         return True

@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +22,7 @@ from tiffin.services.network.drivers.ovn_chassis import Place, configure, wait_f
 from tiffin.services.network.drivers.ovn_external import External
 from tiffin.services.network.drivers.ovn_names import Names
 from tiffin.services.network.drivers.ovn_tunnels import Tunnels, connect, disconnect, listen
+from tiffin.services.network.drivers.ovsdb_rpc import OvsdbFailed
 
 _SCHEMAS = {
     "nb": "/usr/share/ovn/ovn-nb.ovsschema",
@@ -30,6 +32,7 @@ _SCHEMAS = {
 _QUIET = ("-vconsole:off", "--detach", "--no-chdir")
 _PATIENCE = 15.0  # seconds for a database on another machine to be reached
 _LOG_LIMIT = 8 << 20  # bytes; a longer log is put aside at the next start
+_LOOK, _LOOK_LATER = 0.5, 30.0  # seconds between two looks at what runs; and at most, where nothing can be started
 
 
 class DaemonFailed(Exception):
@@ -141,6 +144,22 @@ class Daemons:
             if time.monotonic() > deadline:
                 raise DaemonFailed(f"ovn-controller does not reach {self._place.southbound}, see {chassis}")
             time.sleep(0.1)
+
+    def watch(self, stopping: threading.Event) -> None:
+        """Until `stopping` is set, have started again what died."""
+        import structlog
+
+        log, pause = structlog.get_logger("network"), _LOOK
+        while not stopping.wait(pause):
+            dead = [role for role, pid in self.status().items() if pid is None]
+            try:
+                if dead:
+                    log.warning("network.daemons_died", roles=dead)
+                    self.start()
+                pause = _LOOK
+            except (DaemonFailed, OvsdbFailed, netns.NetworkCommandFailed, OSError) as no:
+                log.error("network.daemons_stay_away", why=str(no))
+                pause = min(2 * pause, _LOOK_LATER)
 
     def stop(self) -> None:
         """End every process, and remove namespaces and interfaces, those of guests too. Repeatable."""
