@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import typing
 from collections import Counter
 from collections.abc import Collection
@@ -76,9 +77,10 @@ def _on_themselves(session: Session, wish: placement.Wish, heard_since: float, *
     """Where all comes from the host itself: one statement."""
     group = wish.groups[0]
     query = _hosts_with_room(tuple(group.resources), with_facts)
-    query = query.where(*placement.conditions(group, _HOSTS.c.id))
+    if conditions := placement.conditions(group, _HOSTS.c.id):
+        query = query.where(*conditions)
     rows = session.execute(query, {"heard_since": heard_since, **placement.amounts(group)})
-    return [Host(*row) for row in rows.all()]
+    return list(itertools.starmap(Host, rows.all()))
 
 
 @functools.lru_cache(maxsize=32)
