@@ -75,11 +75,11 @@ class ServerLife(Evacuating):
     @inside
     def built(self) -> Outcome:
         row = self._row()
+        build_ended(self.db, str(row.host), well=True)
         row.vm_state, row.power_state, row.fault = "active", rules.RUNNING, None
         row.launched_at, row.admin_password = self.now, None
         self.frame.pop("refused_by", None)
         self._evacuated("done")
-        build_ended(self.db, str(row.host), well=True)
         if self.frame.pop("was_stopped", False):
             row.task_state = "powering-off"
             return go("halt")
