@@ -55,7 +55,7 @@ class Engine:
         self._slow = SlowThreads(cloud, node, LEASE)
         self._due = 0
         self._dropped: list[LifecycleRow] = []
-        self._peers = Peers(cloud.database, node, self.adopt)
+        self.peers = Peers(cloud.database, node, self.adopt)
 
     # --- the queue ------------------------------------------------------------------------------------------------------
 
@@ -346,7 +346,7 @@ class Engine:
 
     def start(self, threads: int) -> None:
         """Run in the background until `stop`."""
-        self._peers.start()
+        self.peers.start()
         self.adopt()
         self.cloud.database.on_commit(self.hint, DUE)
         self._slow.start()
@@ -369,7 +369,7 @@ class Engine:
         for thread in self._threads:
             thread.join(timeout)
         self._slow.stop(timeout=1.0)
-        self._peers.stop()
+        self.peers.stop()
 
     def _work(self) -> None:
         name_this_thread()

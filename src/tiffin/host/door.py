@@ -1,7 +1,8 @@
-"""Where agents knock: the controller's HTTPS port for machines that join, and for what agents need of it."""
+"""Where other machines knock: the controller's HTTPS port for those that join, for agents, and for other controllers."""
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote
@@ -12,7 +13,8 @@ from tiffin.core.certificates import Authority, Identity
 from tiffin.core.cloud import Cloud
 from tiffin.core.driver import Impossible, Refused
 from tiffin.core.errors import BadRequest, Fault
-from tiffin.core.https import HttpsServer, Reply, Request
+from tiffin.core.https import Answer, HttpsServer, Reply, Request
+from tiffin.services.compute.settings import Machines
 
 CONTROLLER = "controller"
 """What certificates of controllers name."""
@@ -40,16 +42,21 @@ class Keys:
 
 
 class Door:
-    """Answers agents, and who wants to become one."""
+    """Answers agents, and who wants to become one; other controllers by `exports`."""
 
-    def __init__(self, cloud: Cloud, keys: Keys) -> None:
-        self._cloud, self._keys = cloud, keys
+    def __init__(self, cloud: Cloud, keys: Keys, machines: Machines, exports: Answer) -> None:
+        self._cloud, self._keys, self._machines, self._exports = cloud, keys, machines, exports
 
     def open(self, address: tuple[str, int]) -> HttpsServer:
         """Raises OSError when nobody can listen there."""
-        server = HttpsServer(address, lambda: self._keys.own.server_context(strangers=True), self)
+        server = HttpsServer(address, self._context, self)
         server.start()
         return server
+
+    def _context(self) -> ssl.SSLContext:
+        context = self._keys.own.server_context(strangers=True)
+        context.load_verify_locations(self._keys.controllers.file)
+        return context
 
     def __call__(self, request: Request) -> Reply:
         try:
@@ -62,8 +69,10 @@ class Door:
             return Reply(503, msgspec.json.encode(str(no)))
 
     def _answer(self, request: Request) -> Reply:
-        from tiffin.services.compute import agents, joining
+        from tiffin.services.compute import agents, controllers, joining
 
+        if request.authority == self._keys.controllers.name:
+            return self._exports(request)
         if (request.method, request.path) == ("GET", "/authority"):
             return Reply(200, self._keys.controllers.certificate(), _PEM)
         if (request.method, request.path) == ("POST", "/join"):
@@ -71,6 +80,8 @@ class Door:
             return _json(joining.join(self._cloud, asked, self._keys.hosts, self._keys.controllers))
         if not request.peer or not agents.knows(self._cloud, request.peer):
             return Reply(403, b'"Only hosts that have joined are answered here."')
+        if (request.method, request.path) == ("GET", "/controllers"):
+            return _json(controllers.directory(self._cloud, self._machines))
         if (request.method, request.path) == ("POST", "/renew"):
             renewed = joining.renew(self._cloud, request.peer, request.body, self._keys.hosts)
             return Reply(200, renewed, _PEM)

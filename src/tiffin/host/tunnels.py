@@ -32,7 +32,9 @@ def of_controller(settings: Settings) -> Tunnels | None:
 def of_member(membership: Membership, identity: Identity) -> Tunnels:
     """Raises ValueError."""
     return Tunnels(
-        read_underlay(membership.underlay), _certified(identity), southbound=_southbound(membership.controller)
+        read_underlay(membership.underlay),
+        _certified(identity),
+        southbound=_southbound(membership.network or membership.controller),
     )
 
 
