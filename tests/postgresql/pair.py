@@ -133,3 +133,15 @@ def guests_at(address: str) -> list[str]:
         connection.close()
     assert not [host for host in told["hosts"] if "silent" in host], told["hosts"]
     return sorted(one["id"] for one in told["guests"])
+
+
+def ask(address: str, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection(address, timeout=30)
+    try:
+        sent = {"Content-Type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
+        connection.request(method, path, None if body is None else json.dumps(body), sent)
+        reply = connection.getresponse()
+        raw = reply.read()
+        return reply.status, json.loads(raw) if raw else None
+    finally:
+        connection.close()

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from postgresql.pair import Two, two_controllers
+from postgresql.pair import Two, ask, two_controllers
 from running_cloud import ADMIN
 from storm import kill
 from tiffin.cli.postgresql import Server
@@ -31,18 +31,6 @@ PATIENCE = 60.0
 def two(server: Server) -> Iterator[Two]:
     with two_controllers(server) as made:
         yield made
-
-
-def ask(address: str, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection(address, timeout=30)
-    try:
-        sent = {"Content-Type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
-        connection.request(method, path, None if body is None else json.dumps(body), sent)
-        reply = connection.getresponse()
-        raw = reply.read()
-        return reply.status, json.loads(raw) if raw else None
-    finally:
-        connection.close()
 
 
 @dataclass
