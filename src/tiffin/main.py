@@ -275,7 +275,8 @@ def _real(cloud: Cloud, settings: Settings) -> Any:
 
     home = StateFolder(settings.home)
     machines = _machines(settings)
-    host, tunnels = node(machines), _tunnels(settings, cloud.world.clock())
+    host = node(machines)
+    tunnels = _tunnels(settings, host, cloud.world.clock())
     daemons = Daemons(
         home.ovn, settings.tag, host=host, gateway=(gateway(settings),), external=settings.external, tunnels=tunnels
     )
@@ -291,14 +292,13 @@ def _real(cloud: Cloud, settings: Settings) -> Any:
     return daemons
 
 
-def _tunnels(settings: Settings, now: float) -> Tunnels | None:
+def _tunnels(settings: Settings, host: str, now: float) -> Tunnels | None:
     """Those to the other machines of the cloud. Raises `SettingsError`."""
-    from tiffin.host.door import Keys
-    from tiffin.host.tunnels import machines, of_controller
-
-    if not machines(settings).underlay:
+    if not _machines(settings).listen:
         return None
-    Keys(settings.home / "keys").ensure(now)
+    from tiffin.host.tunnels import certify, of_controller
+
+    certify(settings, host, now)
     return of_controller(settings)
 
 

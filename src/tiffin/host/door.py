@@ -18,8 +18,9 @@ from tiffin.services.compute.settings import Machines
 
 CONTROLLER = "controller"
 """What certificates of controllers name."""
-_RENEW_WHEN_LEFT = 180 * 86_400.0
-_DAYS = 3650
+RENEW_WHEN_LEFT = 180 * 86_400.0
+DAYS = 3650
+"""How long a controller's certificates live, who makes a new one at a start in the last `RENEW_WHEN_LEFT` seconds."""
 _PEM = "application/x-pem-file"
 T = TypeVar("T")
 
@@ -36,9 +37,9 @@ class Keys:
         """Have them all, and a certificate that does not end soon."""
         self.hosts.ensure(now)
         self.controllers.ensure(now)
-        if self.own.expires_at() - now < _RENEW_WHEN_LEFT:
+        if self.own.expires_at() - now < RENEW_WHEN_LEFT:
             request = self.own.request(CONTROLLER)
-            self.own.keep(self.controllers.sign(request, CONTROLLER, now, _DAYS), self.hosts.certificate())
+            self.own.keep(self.controllers.sign(request, CONTROLLER, now, DAYS), self.hosts.certificate())
 
 
 class Door:

@@ -67,8 +67,7 @@ def _check(mine: Mine, other: Controller) -> None:
     if other.name == mine.name or not set(mine.hosts).isdisjoint(other.hosts):
         raise SettingsError(f"{TABLE}: name: another controller is {other.name} already; set another name here.")
     if not mine.machines.listen or not other.address:
-        who = "this controller" if other.address else f"the controller {other.name}"
-        raise SettingsError(f"{TABLE}: several controllers serve this cloud: set `listen` of {who}, for the others.")
+        raise SettingsError(f"{TABLE}: the controller {other.name} serves this cloud, too: set `listen` of both.")
     if mine.machines.listen == other.address:
         raise SettingsError(f"{TABLE}: listen: the controller {other.name} is answered at {other.address}.")
     if not mine.machines.network and not other.network:
