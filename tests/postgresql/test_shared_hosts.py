@@ -173,6 +173,30 @@ def test_a_controller_that_stays_dead(two: Two, dead: int) -> None:
     finish(two, tenant, storms, ("ACTIVE",))
 
 
+def test_the_networks_are_taken_over_when_their_machine_is_gone_for_good(two: Two) -> None:
+    """By an operator who says so; nothing takes them by itself, since two must not have them."""
+    two.join("c", at=1)
+    disable(two, *OWN)
+    tenant = Anywhere(two)
+    tenant.addresses = [two.second.address]
+    id = tenant.make_server("before")
+    ports = "SELECT device_id FROM port WHERE device_owner LIKE 'compute:%%' AND status = 'ACTIVE'"
+    assert_becomes(lambda: two.rows(ports), [(id,)])
+    kill(two.first, "supervisor")
+    two.second.tiffin("down")
+    settings = two.second.home / "tiffin.toml"
+    settings.write_text(settings.read_text().replace(f'network = "{two.doors[0]}"', 'network = ""'))
+    refused = two.second.tiffin("up", check=False)
+    assert refused.returncode != 0
+    assert "the controller a runs the networks" in refused.stderr
+    two.second.tiffin("host", "remove", "a")
+    two.second.tiffin("up")
+    other = tenant.make_server("after")
+    assert_becomes(lambda: set(two.rows(ports)), {(id,), (other,)}, patience=60)
+    assert guests_at(two.second.address) == sorted([str(id), str(other)])
+    assert_becomes(lambda: busy(two), [])
+
+
 def test_a_rolling_restart_fails_no_request(two: Two) -> None:
     """Each controller ends by SIGTERM and begins anew while the clients use the other; whoever has a request gets its
     answer."""
