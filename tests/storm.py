@@ -39,6 +39,10 @@ class Tenant:
         subnet = {"network_id": self.network, "ip_version": 4, "cidr": "10.99.0.0/24"}
         self.make("/network/v2.0/subnets", {"subnet": subnet})
 
+    def where(self) -> str:
+        """The address to be asked next."""
+        return self.address
+
     def ask(self, method: str, path: str, body: Any = None, key: str = "") -> tuple[int, Any]:
         """(status, body) of the first answer that comes, however often the cloud dies meanwhile or says why it cannot answer."""
         headers = {"X-Auth-Token": self.token, "Content-Type": "application/json", "OpenStack-API-Version": "compute 2.90"}
@@ -46,7 +50,7 @@ class Tenant:
             headers["Idempotency-Key"] = key
         deadline = time.monotonic() + PATIENCE
         while True:
-            connection = http.client.HTTPConnection(self.address, timeout=30)
+            connection = http.client.HTTPConnection(self.where(), timeout=30)
             try:
                 connection.request(method, path, None if body is None else json.dumps(body), headers)
                 reply = connection.getresponse()

@@ -56,7 +56,7 @@ class Engine:
         self._slow = SlowThreads(cloud, node, LEASE)
         self._due = 0
         self._dropped: list[LifecycleRow] = []
-        self._peers, self._clock = Peers(cloud.database, node, self.adopt), SetBack(cloud)
+        self.peers, self._clock = Peers(cloud.database, node, self.adopt), SetBack(cloud)
 
     # --- the queue ------------------------------------------------------------------------------------------------------
 
@@ -340,7 +340,7 @@ class Engine:
 
     def start(self, threads: int) -> None:
         """Run in the background until `stop`."""
-        self._peers.start()
+        self.peers.start()
         self.adopt()
         self._clock.wake_all()
         self.cloud.database.on_commit(self.hint, DUE)
@@ -364,7 +364,7 @@ class Engine:
         for thread in self._threads:
             thread.join(timeout)
         self._slow.stop(timeout=1.0)
-        self._peers.stop()
+        self.peers.stop()
 
     def _work(self) -> None:
         name_this_thread()

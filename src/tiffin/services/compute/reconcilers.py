@@ -39,8 +39,9 @@ def hosts(cloud: Cloud) -> None:
     now = cloud.world.clock()
     with cloud.database.write() as session:
         session.execute(update(ComputeHost).where(ComputeHost.name.in_(listed(found))).values(seen_at=now))
-        if new:
-            host_rows.add(session, cloud.world, {name: found[name] for name in new})
+        if new:  # another controller may have looked at the same moment
+            known = set(session.scalars(select(ComputeHost.name).where(ComputeHost.name.in_(new))))
+            host_rows.add(session, cloud.world, {name: found[name] for name in new if name not in known})
         for name in changed:
             host_rows.store(session, cloud.world, name, found[name])
         for aggregate_id, host_id in sorted(left_out):
