@@ -18,6 +18,7 @@ from openstack.config import OpenStackConfig
 from openstack.connection import Connection
 from openstack.warnings import OpenStackDeprecationWarning
 
+import databases
 from openstack_session import OpenStack
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -91,17 +92,19 @@ def free_address() -> str:
 
 @contextlib.contextmanager
 def running_cloud(*, simulated: bool, settings: str = "") -> Iterator[RunningCloud]:
-    """A cloud that is up, with `settings` as the tables of its tiffin.toml. Its folder's name is short,
-    since a unix socket's path may have 107 characters only."""
+    """A cloud that is up, with `settings` as the tables of its tiffin.toml; its rows are where those of all tests are. Its
+    folder's name is short, since a unix socket's path may have 107 characters only."""
     folder = Path(tempfile.mkdtemp(prefix="tf-", dir="/var/tmp"))
     cloud = RunningCloud(home=folder / "h", address=free_address(), simulated=simulated)
     mode = ["--simulated"] if simulated else []
-    if settings:
-        cloud.home.mkdir()
-        (cloud.home / "tiffin.toml").write_text(f"simulated = {str(simulated).lower()}\n{settings}")
-    try:
-        cloud.tiffin("up", *mode, "--listen", cloud.address, patience=60 if simulated else 900)
-        yield cloud
-    finally:
-        cloud.tiffin("destroy", "--yes", check=False)
-        shutil.rmtree(folder)
+    with databases.for_a_cloud() as database:
+        if settings or database:
+            cloud.home.mkdir()
+            where = f'database = "{database}"\n' if database else ""
+            (cloud.home / "tiffin.toml").write_text(f"simulated = {str(simulated).lower()}\n{where}{settings}")
+        try:
+            cloud.tiffin("up", *mode, "--listen", cloud.address, patience=60 if simulated else 900)
+            yield cloud
+        finally:
+            cloud.tiffin("destroy", "--yes", check=False)
+            shutil.rmtree(folder)
