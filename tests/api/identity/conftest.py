@@ -62,6 +62,8 @@ class IdentityCloud(TestCloud):
             secrets=self.identity.secrets,
         )
         self.cloud.add(Identity, self.identity)
+        self._matters: tuple[set[Any], set[Any], int] | None = None
+        self.cloud.database.on_commit(self._changed)
         self.sent: set[str] = set()
         with self.cloud.database.write() as session:
             options = BootstrapOptions(rounds=4)
@@ -80,15 +82,28 @@ class IdentityCloud(TestCloud):
         """What changes who may what calls `touch`."""
         if method in ("GET", "HEAD"):
             return super().ask(method, url, token, json, **headers)
-        with self.cloud.database.engine.connect() as connection:
-            things, relations, epoch = what_matters(connection)
+        things, relations, epoch = self._what_matters()
         reply = super().ask(method, url, token, json, **headers)
-        with self.cloud.database.engine.connect() as connection:
-            things_now, relations_now, epoch_now = what_matters(connection)
+        things_now, relations_now, epoch_now = self._what_matters()
         if len(things) < MOST_COMPARED and len(relations) < MOST_COMPARED:
             same = things <= things_now and relations == relations_now
             assert same or epoch != epoch_now, f"{method} {url} changes who may what, and does not `touch`"
         return reply
+
+    def _what_matters(self) -> tuple[set[Any], set[Any], int]:
+        """As it is now; read anew only when something has been committed since."""
+        if self._matters is None:
+            with self.cloud.database.engine.connect() as connection:
+                self._matters = what_matters(connection)
+        return self._matters
+
+    def forget(self) -> None:
+        """What was remembered of rows, here and in the service: they may have changed."""
+        self._changed()
+        self.identity.forget()
+
+    def _changed(self) -> None:
+        self._matters = None
 
     def auth(self, identity: dict[str, Any], scope: Any = None, query: str = "") -> Reply:
         body: dict[str, Any] = {"identity": identity}

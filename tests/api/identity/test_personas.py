@@ -32,7 +32,7 @@ def scene(stage: tuple[Scene, Stored]) -> Iterator[Scene]:
     scene, kept = stage
     yield scene
     kept.restore()
-    scene.cloud.identity.forget()
+    scene.cloud.forget()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
