@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import Connection, select
 
 from api.identity import answers
 from support import Clock, TestCloud
 from tiffin.core.cloud import ServiceRef
+from tiffin.core.database import Database
 from tiffin.core.http.local import Reply
 from tiffin.core.world import World
 from tiffin.services.identity import tables
@@ -32,16 +33,25 @@ NO_MATTER = ("remaining_uses", "failed_logins", "failed_at", "last_active_at")
 MOST_COMPARED = 300
 
 
-def _rows(connection: Connection, table: Any) -> set[Any]:
-    columns = [c for c in table.__table__.columns if c.name not in NO_MATTER]
-    return {repr(row) for row in connection.execute(select(*columns).limit(MOST_COMPARED))}
+def _query(table: Any) -> str:
+    columns = ", ".join(c.name for c in table.__table__.columns if c.name not in NO_MATTER)
+    return f"SELECT {columns} FROM {table.__tablename__} LIMIT {MOST_COMPARED}"
 
 
-def what_matters(connection: Connection) -> tuple[set[Any], set[Any], int]:
-    """The rows that tokens depend on, and the epoch."""
-    things = set().union(*(_rows(connection, t) for t in THINGS))
-    relations = set().union(*(_rows(connection, t) for t in RELATIONS))
-    return things, relations, connection.scalar(select(tables.Epoch.value)) or 0
+_THINGS, _RELATIONS = ([_query(table) for table in tables_] for tables_ in (THINGS, RELATIONS))
+_EPOCH = "SELECT value FROM " + tables.Epoch.__tablename__
+
+
+def what_matters(database: Database) -> tuple[set[Any], set[Any], int]:
+    """The rows that tokens depend on, and the epoch. Asked of the driver itself: it is done for each request of a test."""
+    with contextlib.closing(database.engine.raw_connection()) as connection:
+        cursor = connection.cursor()
+        things, relations = (
+            {(query, repr(row)) for query in queries for row in cursor.execute(query)}
+            for queries in (_THINGS, _RELATIONS)
+        )
+        epoch = list(cursor.execute(_EPOCH))
+        return things, relations, epoch[0][0] if epoch else 0
 
 
 class IdentityCloud(TestCloud):
@@ -93,8 +103,7 @@ class IdentityCloud(TestCloud):
     def _what_matters(self) -> tuple[set[Any], set[Any], int]:
         """As it is now; read anew only when something has been committed since."""
         if self._matters is None:
-            with self.cloud.database.engine.connect() as connection:
-                self._matters = what_matters(connection)
+            self._matters = what_matters(self.cloud.database)
         return self._matters
 
     def forget(self) -> None:
