@@ -58,11 +58,6 @@ def authenticate_persona(session: Session, token: str) -> Actor:
         raise Unauthorized("The request you have made requires authentication.") from None
 
 
-TICK = 0.001
-"""Seconds that each request takes: what two of them made due is due in their order, as on a real clock. Of what is due at the
-same instant an engine runs any first."""
-
-
 class Clock:
     """Seconds since the epoch, moved by the test."""
 
@@ -126,7 +121,6 @@ class TestCloud:
         sent = {k.replace("_", "-"): v for k, v in headers.items()}
         if token is not None:
             sent["X-Auth-Token"] = token
-        self.clock.now += TICK
         before = self._rows_changed()
         reply = self.client.request(method, url, headers=sent, json=json)
         if reply.status < 400 and self._rows_changed() != before:
