@@ -3,22 +3,21 @@ again with the same Idempotency-Key, as a careful program does."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import random
 import signal
-import sqlite3
 import threading
 import time
 import uuid
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from running_cloud import RunningCloud
 from tiffin.core.settings import load
+from tiffin.main import database_of
 
 PATIENCE = 60.0
 """Seconds for which a client asks again."""
@@ -166,14 +165,8 @@ def kill(cloud: RunningCloud, role: str) -> None:
 
 def rows(home: Path, query: str) -> list[tuple[Any, ...]]:
     """What the cloud's database says."""
-    if url := load(home).database:
-        with psycopg.connect(url) as connection:
-            return connection.execute(query.encode()).fetchall()
-    database = sqlite3.connect(f"file:{home / 'tiffin.db'}?mode=ro", uri=True)
-    try:
-        return database.execute(query).fetchall()
-    finally:
-        database.close()
+    with contextlib.closing(database_of(load(home))) as database, database.engine.connect() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(query)]
 
 
 def settled(tenant: Tenant, storms: list[Storm], states: tuple[str, ...]) -> tuple[set[str], list[str]]:

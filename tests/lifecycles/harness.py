@@ -13,7 +13,8 @@ from typing import Protocol
 
 import pytest
 
-from support import TestCloud, in_memory
+from databases import in_memory
+from support import TestCloud
 from tiffin.core.driver import Refused
 from tiffin.core.engine import LEASE, Engine
 

@@ -171,7 +171,8 @@ class Database:
             self._memory or contextlib.nullcontext(),
             Session(self.engine, autoflush=False, expire_on_commit=False) as session,
         ):
-            self._begin(session)
+            if self.is_server:
+                self._begin(session)
             yield session
 
     def write(self, *, lax: bool = False) -> contextlib.AbstractContextManager[Session]:
@@ -205,8 +206,8 @@ class Database:
                 session.execute(_NOTIFY, {"channel": CHANNEL, "words": f"{self.name} {about}"})
 
     def _begin(self, session: Session) -> None:
-        """Begin at once, where a connection of the pool may have died of the server's restart: then all have, and the next
-        one is new."""
+        """Begin at once: a writer's turn comes before what it reads. A connection of the pool may have died of the server's
+        restart: then all have, and the next one is new."""
         try:
             session.connection()
         except PoolTimeout as busy:

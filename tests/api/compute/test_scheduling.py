@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,12 +13,11 @@ import pytest
 from sqlalchemy import func, select, update
 
 from api.compute.conftest import SERVICES, ComputeCloud
+from databases import side_by_side
 from tiffin.core.cloud import ServiceRef
-from tiffin.core.database import Database
 from tiffin.core.driver import Refused
 from tiffin.core.engine import Engine
 from tiffin.core.settings import SettingsError, section
-from tiffin.core.tables import Table
 from tiffin.services.compute import reconcilers
 from tiffin.services.compute.scheduler.model import NoHost
 from tiffin.services.compute.scheduler.request import wish_of
@@ -405,11 +403,7 @@ SMALL = msgspec.structs.replace(FACTS, vcpus=2, cpu_allocation_ratio=1.0)
 @pytest.fixture
 def racing(tmp_path: Path) -> Iterator[ComputeCloud]:
     """A cloud of four hosts with room for two servers each, whose database takes real turns."""
-    database = None
-    if "TIFFIN_TEST_DATABASE" not in os.environ:
-        database = Database(f"sqlite:///{tmp_path / 'x.db'}", durable=False)
-        Table.metadata.create_all(database.writer)
-    cloud = ComputeCloud(database=database)
+    cloud = ComputeCloud(database=side_by_side(tmp_path))
     cloud.hosts.there.clear()
     for n in range(1, 5):
         cloud.add_host(f"small-{n}", SMALL)
