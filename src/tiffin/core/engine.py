@@ -267,13 +267,7 @@ class Engine:
             self._save(session, row, outcome, frame, keep_attempts=keep_attempts)
 
     def _save(
-        self,
-        session: Session,
-        row: LifecycleRow,
-        outcome: Outcome,
-        frame: dict[str, Any],
-        *,
-        keep_attempts: bool = False,
+        self, session: Session, row: LifecycleRow, outcome: Outcome, frame: dict[str, Any], *, keep_attempts: bool = False
     ) -> None:
         now = self.cloud.world.clock()
         if outcome.what == "done":
