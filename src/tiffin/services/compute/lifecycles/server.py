@@ -86,13 +86,13 @@ class ServerLife(Evacuating):
         return self._settled(row, "create.end" if "rebuilt" not in self.frame else "rebuild.end")
 
     @outside
-    def clear(self) -> Outcome:
+    def unbuild(self) -> Outcome:
         """Have nothing left on the host where the build has failed."""
         self._forget_on(str(self._wiring().server.host))
-        return go("cleared")
+        return go("unbuilt")
 
     @inside
-    def cleared(self) -> Outcome:
+    def unbuilt(self) -> Outcome:
         """No host has it, and it has no room; another host is tried when it was this one that refused."""
         row, host = self._row(), str(self._row().host)
         tried = [*self.frame.get("refused_by", ()), host]
@@ -293,10 +293,10 @@ class ServerLife(Evacuating):
 
     def _not_built(self, step: str) -> Outcome:
         """What a silent host still has goes when that host answers again: no row names it any more."""
-        if step in ("clear", "cleared"):
-            return go("cleared")
+        if step in ("unbuild", "unbuilt"):
+            return go("unbuilt")
         self.frame |= {"unbuilt": self.reason, "was_refused": bool(self.frame.get("refusal"))}
-        return go("clear")
+        return go("unbuild")
 
     @outside
     def sweep(self) -> Outcome:
