@@ -64,11 +64,19 @@ class Composition:
 
 def compose(settings: Settings, tell: Tell = lambda step: None) -> Composition:
     """Put a cloud together from its settings. Opens the database and brings it up to date; starts nothing."""
+    tell("opening the database")
+    database = open_database(settings)
+    try:
+        return _compose(settings, database)
+    except BaseException:
+        database.close()  # the next try has connections of its own
+        raise
+
+
+def _compose(settings: Settings, database: Database) -> Composition:
     clock = SimulatedClock() if settings.simulated else None
     world = World(clock=clock) if clock else World()
     home = settings.home
-    tell("opening the database")
-    database = open_database(settings)
     keys = Keys(home / "keys")
     identity = Identity(keys, world, settings.section("identity", IdentitySettings))
     cloud = Cloud(
@@ -107,7 +115,11 @@ def database_of(settings: Settings) -> Database:
 def open_database(settings: Settings) -> Database:
     """The cloud's database, brought up to date."""
     database = database_of(settings)
-    migrate(database)
+    try:
+        migrate(database)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
