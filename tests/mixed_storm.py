@@ -32,10 +32,10 @@ class Books:
 class BusyTenant(Tenant):
     """With a router to the outside, and an image of a guest that costs next to nothing."""
 
-    def __init__(self, cloud: RunningCloud) -> None:
+    def __init__(self, cloud: RunningCloud, disk: bytes = boot_sector.disk()) -> None:
         with cloud.connect() as connection:
             image = connection.image.create_image(
-                name=f"storm-{uuid.uuid4().hex[:8]}", disk_format="raw", container_format="bare", data=boot_sector.disk()
+                name=f"storm-{uuid.uuid4().hex[:8]}", disk_format="raw", container_format="bare", data=disk
             )
             self.public = str(next(net.id for net in connection.network.networks() if net.is_router_external))
         super().__init__(cloud, "m1.nano", image.name)
