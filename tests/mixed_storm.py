@@ -165,9 +165,11 @@ class MixedStorm(Storm):
             books.attached.append(answer["interfaceAttachment"]["port_id"])
 
     def _disconnect(self, id: str) -> None:
+        """From a server that is off: the guest of one sector would have to let go of it."""
         books = self.books[id]
         here = [port for port in books.attached if port not in books.detached]
-        if not here:
+        off = [action for action in books.asked if action in ("create", "start", "reboot", "stop")][-1] == "stop"
+        if not here or not off:
             return
         path = f"/compute/v2.1/servers/{id}/os-interface/{here[0]}"
         status, answer = self.owner.ask("DELETE", path, key=uuid.uuid4().hex)
