@@ -1,8 +1,10 @@
-"""How it grows: a thousand simulated hosts with a thousand servers, and with ten times as many."""
+"""How it grows: a thousand simulated hosts with a thousand servers, and with ten times as many, which move and go."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import sqlite3
 import statistics
 import tempfile
 import time
@@ -14,9 +16,14 @@ from benchmarks import processes
 from benchmarks.api import COMPUTE, Api
 from benchmarks.scenarios import Bench, Result, _lift_quotas, cpu_and_latency, request, server_body
 
+from tiffin.cli.simulator import SOCKET
+from tiffin.core import channel
+from tiffin.core.state_folder import StateFolder
+
 HOSTS = 1000
 FEW, MANY = 1000, 10_000
 BATCH = 100  # servers made by one request
+MOVED = 1000
 IDLE = 30.0  # seconds
 
 
@@ -35,7 +42,13 @@ def growth(bench: Bench) -> Iterator[Result]:
     yield Result(f"{HOSTS} hosts, to {MANY} servers: servers created", per_second, "/s", 100, at_least=True)
     yield Result(f"{HOSTS} hosts, to {MANY} servers: server create to ACTIVE: CPU", cpu, "ms")
     yield from _with(bench, MANY)
-    yield Result(f"{MANY} servers: deleted", _delete_all(bench), "/s")
+    per_second, cpu = _move(bench, MOVED)
+    yield Result(f"{MOVED} of {MANY} servers: migrated and confirmed", per_second, "/s")
+    yield Result(f"{MOVED} of {MANY} servers: migrated and confirmed: CPU", cpu, "ms")
+    per_second, cpu = _delete_all(bench)
+    yield Result(f"{MANY} servers: deleted", per_second, "/s")
+    yield Result(f"{MANY} servers: deleted: CPU", cpu, "ms")
+    _check_nothing_left(bench)
 
 
 def _with(bench: Bench, servers: int) -> Iterator[Result]:
@@ -43,6 +56,9 @@ def _with(bench: Bench, servers: int) -> Iterator[Result]:
     cpu, latency = cpu_and_latency(bench, [request("GET", listing, bench.admin.headers)], 20, 200)
     yield Result(f"GET /servers/detail, 1000 of {servers}: CPU", cpu, "ms", 30)
     yield Result(f"GET /servers/detail, 1000 of {servers}: p50", latency, "ms", 30)
+    for path, budget in (("os-hypervisors", None), ("os-hypervisors/detail", None), ("os-services", None)):
+        cpu, _ = cpu_and_latency(bench, [request("GET", f"{COMPUTE}/{path}", bench.admin.headers)], 10, 200)
+        yield Result(f"GET /{path} beside {servers} servers: CPU", cpu, "ms", budget)
     yield Result(f"{HOSTS} hosts, {servers} servers: idle CPU of a core", _idle(bench), "%", 5)
     largest = max(processes.pss_mb({pid: command}) for pid, command in bench.own.items())
     yield Result(f"{HOSTS} hosts, {servers} servers: memory of the largest process", largest, "MB", 200)
@@ -68,15 +84,51 @@ def _create(bench: Bench, body: dict[str, Any], count: int) -> tuple[float, floa
     return count / took, (processes.cpu_ms(own) - before) / count
 
 
-def _delete_all(bench: Bench) -> float:
-    admin, started, count = bench.admin, time.perf_counter(), 0
+def _move(bench: Bench, count: int) -> tuple[float, float]:
+    """(moves a second, CPU ms of each): cold migrations of running servers, from the first request until all are confirmed."""
+    admin, own = bench.admin, bench.own
+    servers = [one["id"] for one in admin.get(f"{COMPUTE}/servers?limit={count}&status=ACTIVE")["servers"]]
+    before, started = processes.cpu_ms(own), time.perf_counter()
+    for id in servers:
+        admin.post(f"{COMPUTE}/servers/{id}/action", {"migrate": None})
+    _await_none(admin, "status=RESIZE")
+    for id in servers:
+        admin.post(f"{COMPUTE}/servers/{id}/action", {"confirmResize": None})
+    _await_none(admin, "status=VERIFY_RESIZE")
+    took = time.perf_counter() - started
+    migrations = admin.get(f"{COMPUTE}/os-migrations?limit={count}")["migrations"]
+    if len(servers) != count or {one["status"] for one in migrations} != {"confirmed"}:
+        raise RuntimeError("a move did not end well")
+    return count / took, (processes.cpu_ms(own) - before) / count
+
+
+def _delete_all(bench: Bench) -> tuple[float, float]:
+    """(servers a second, CPU ms of each) from the first request until all are gone."""
+    admin, own, started, count = bench.admin, bench.own, time.perf_counter(), 0
+    before = processes.cpu_ms(own)
     while found := admin.get(f"{COMPUTE}/servers?limit=1000&status=ACTIVE")["servers"]:
         for server in found:
             admin.delete(f"{COMPUTE}/servers/{server['id']}")
         count += len(found)
         _await_none(admin, "limit=1000&sort_key=created_at&status=ACTIVE&task_state=deleting")
     _await_none(admin, "status=ACTIVE")
-    return count / (time.perf_counter() - started)
+    return count / (time.perf_counter() - started), (processes.cpu_ms(own) - before) / count
+
+
+def _check_nothing_left(bench: Bench) -> None:
+    """Raises `RuntimeError` when the servers have left a row that holds something, or a guest."""
+    database = sqlite3.connect(f"file:{bench.home / 'tiffin.db'}?mode=ro", uri=True)
+    with contextlib.closing(database):
+        left = {
+            what: database.execute(f"SELECT count(*) FROM {what}").fetchone()[0]
+            for what in (
+                "server WHERE deleted_at IS NULL", "lifecycle WHERE kind = 'compute.server'", "lifecycle_request",
+                "consumer", "allocation", "inventory WHERE used != 0", "migration WHERE NOT settled",
+            )
+        }  # fmt: skip
+    left["guests"] = json.loads(channel.ask(StateFolder(bench.home).run, SOCKET, ["show"])[1])["guests"]
+    if any(left.values()):
+        raise RuntimeError(f"something is left: {left}")
 
 
 def _await_none(admin: Api, which: str) -> None:

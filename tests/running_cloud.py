@@ -18,6 +18,7 @@ from openstack.config import OpenStackConfig
 from openstack.connection import Connection
 from openstack.warnings import OpenStackDeprecationWarning
 
+import databases
 from openstack_session import OpenStack
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -93,20 +94,23 @@ def free_address() -> str:
 def running_cloud(
     *, simulated: bool, settings: str = "", folder: Path | None = None, image: Path | None = None
 ) -> Iterator[RunningCloud]:
-    """A cloud that is up, in a `folder` of its own, with `settings` as the rest of its tiffin.toml. The folder's name is short,
-    since a unix socket's path may have 107 characters only. `image`: its guest image, which a real one builds otherwise."""
+    """A cloud that is up, in a `folder` of its own, with `settings` as the rest of its tiffin.toml; its rows are where those of
+    all tests are. The folder's name is short, since a unix socket's path may have 107 characters only. `image`: its guest
+    image, which a real one builds otherwise."""
     folder = folder or Path(tempfile.mkdtemp(prefix="tf-", dir="/var/tmp"))
     cloud = RunningCloud(home=folder / "h", address=free_address(), simulated=simulated)
     mode = ["--simulated"] if simulated else []
-    if settings:
-        cloud.home.mkdir()
-        (cloud.home / "tiffin.toml").write_text(f"simulated = {str(simulated).lower()}\n{settings}")
-    if image is not None:
-        (cloud.home / "images-src").mkdir(parents=True)
-        shutil.copy(image, cloud.home / "images-src" / "tiffin-tiny.qcow2")
-    try:
-        cloud.tiffin("up", *mode, "--listen", cloud.address, patience=60 if simulated else 900)
-        yield cloud
-    finally:
-        cloud.tiffin("destroy", "--yes", check=False)
-        shutil.rmtree(folder, ignore_errors=os.path.ismount(folder))  # whose mount goes later
+    with databases.for_a_cloud() as database:
+        if settings or database:
+            cloud.home.mkdir()
+            where = f'database = "{database}"\n' if database else ""
+            (cloud.home / "tiffin.toml").write_text(f"simulated = {str(simulated).lower()}\n{where}{settings}")
+        if image is not None:
+            (cloud.home / "images-src").mkdir(parents=True)
+            shutil.copy(image, cloud.home / "images-src" / "tiffin-tiny.qcow2")
+        try:
+            cloud.tiffin("up", *mode, "--listen", cloud.address, patience=60 if simulated else 900)
+            yield cloud
+        finally:
+            cloud.tiffin("destroy", "--yes", check=False)
+            shutil.rmtree(folder, ignore_errors=os.path.ismount(folder))  # whose mount goes later

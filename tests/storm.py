@@ -3,22 +3,21 @@ again with the same Idempotency-Key, as a careful program does."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import random
 import signal
-import sqlite3
 import threading
 import time
 import uuid
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from running_cloud import RunningCloud
 from tiffin.core.settings import load
+from tiffin.main import database_of
 
 PATIENCE = 60.0
 """Seconds for which a client asks again."""
@@ -39,6 +38,10 @@ class Tenant:
         subnet = {"network_id": self.network, "ip_version": 4, "cidr": "10.99.0.0/24"}
         self.make("/network/v2.0/subnets", {"subnet": subnet})
 
+    def where(self) -> str:
+        """The address to be asked next."""
+        return self.address
+
     def ask(self, method: str, path: str, body: Any = None, key: str = "") -> tuple[int, Any]:
         """(status, body) of the first answer that comes, however often the cloud dies meanwhile or says why it cannot answer."""
         headers = {"X-Auth-Token": self.token, "Content-Type": "application/json", "OpenStack-API-Version": "compute 2.90"}
@@ -46,7 +49,7 @@ class Tenant:
             headers["Idempotency-Key"] = key
         deadline = time.monotonic() + PATIENCE
         while True:
-            connection = http.client.HTTPConnection(self.address, timeout=30)
+            connection = http.client.HTTPConnection(self.where(), timeout=30)
             try:
                 connection.request(method, path, None if body is None else json.dumps(body), headers)
                 reply = connection.getresponse()
@@ -162,14 +165,8 @@ def kill(cloud: RunningCloud, role: str) -> None:
 
 def rows(home: Path, query: str) -> list[tuple[Any, ...]]:
     """What the cloud's database says."""
-    if url := load(home).database:
-        with psycopg.connect(url) as connection:
-            return connection.execute(query.encode()).fetchall()
-    database = sqlite3.connect(f"file:{home / 'tiffin.db'}?mode=ro", uri=True)
-    try:
-        return database.execute(query).fetchall()
-    finally:
-        database.close()
+    with contextlib.closing(database_of(load(home))) as database, database.engine.connect() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(query)]
 
 
 def settled(tenant: Tenant, storms: list[Storm], states: tuple[str, ...]) -> tuple[set[str], list[str]]:
@@ -188,15 +185,15 @@ def settled(tenant: Tenant, storms: list[Storm], states: tuple[str, ...]) -> tup
 
 
 def assert_kept(cloud: RunningCloud, tenant: Tenant, storms: list[Storm], states: tuple[str, ...], patience: float) -> None:
-    """Every accepted server is there, once, in one of these states; every deleted one is gone; nothing waits. What failed
-    to be built holds no room on a host."""
+    """Every accepted server is there, once, in one of these states; every deleted one is gone; nothing waits. Who is on a
+    host holds room there, and nobody else does."""
     alive = set().union(*(storm.alive for storm in storms))
     deadline = time.monotonic() + patience
     while True:
         found, wrong = settled(tenant, storms, states)
         stuck = rows(cloud.home, "SELECT kind, resource_id, step, attempts, frame FROM lifecycle WHERE step != 'rest'")
         consumers = {id for (id,) in rows(cloud.home, "SELECT id FROM consumer")}
-        placed = {id for (id,) in rows(cloud.home, "SELECT id FROM server WHERE deleted_at IS NULL AND vm_state != 'error'")}
+        placed = {id for (id,) in rows(cloud.home, "SELECT id FROM server WHERE deleted_at IS NULL AND host IS NOT NULL")}
         if (found, wrong, stuck, consumers) == (alive, [], [], placed):
             return
         if time.monotonic() > deadline:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import importlib
-import os
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from sqlalchemy import StaticPool, create_engine, make_url, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from databases import MemoryDatabase
 from tiffin.core.actor import Actor
 from tiffin.core.cloud import Authenticator, Cloud, Secrets, ServiceRef
 from tiffin.core.database import Database
@@ -21,7 +18,7 @@ from tiffin.core.engine import Engine
 from tiffin.core.errors import Unauthorized
 from tiffin.core.http.app import make
 from tiffin.core.http.local import LocalClient, Reply
-from tiffin.core.tables import Change, Table
+from tiffin.core.tables import Change
 from tiffin.core.world import World
 
 
@@ -79,91 +76,6 @@ class PlainSecrets:
 
     def decrypt(self, kept: bytes) -> bytes:
         return kept[::-1]
-
-
-@functools.cache
-def _template(tables: int) -> sqlite3.Connection:
-    """A database with this many tables (they only ever become more, by importing services) and no rows."""
-    engine = create_engine("sqlite://", poolclass=StaticPool)
-    Table.metadata.create_all(engine)
-    found: sqlite3.Connection = engine.raw_connection().driver_connection
-    return found
-
-
-class MemoryDatabase(Database):
-    """A database in memory with every known table. Once closed it is emptied and serves the next test, since SQLAlchemy
-    keeps the SQL that it has compiled with the engine, and compiling is most of what a test would do."""
-
-    _free: ClassVar[list[MemoryDatabase]] = []
-    on_server = "TIFFIN_TEST_DATABASE" in os.environ
-
-    @classmethod
-    def take(cls) -> Database:
-        """An empty one. Pages are copied from a template: a hundredth of the time that CREATE TABLE takes."""
-        if cls.on_server:
-            return ServerDatabase.take()
-        database = cls._free.pop() if cls._free else cls("sqlite://")
-        with contextlib.closing(database.engine.raw_connection()) as connection:
-            _template(len(Table.metadata.tables)).backup(connection.driver_connection)
-        return database
-
-    def close(self) -> None:
-        self._after.clear()
-        self._free.append(self)
-
-
-@contextlib.contextmanager
-def in_memory() -> Iterator[None]:
-    """Databases in memory for this block, wherever the tests themselves run: they do all in the same order each time."""
-    before, MemoryDatabase.on_server = MemoryDatabase.on_server, False
-    yield
-    MemoryDatabase.on_server = before
-
-
-_COUNTED = "SELECT sequencename FROM pg_sequences WHERE last_value IS NOT NULL"
-"""The sequences that have given a number."""
-
-
-class ServerDatabase(Database):
-    """A database of this process on the server that TIFFIN_TEST_DATABASE names. Once closed it is emptied and serves the next
-    test; that of a test which failed to close it is left alone."""
-
-    _free: ClassVar[list[ServerDatabase]] = []
-    _made = 0
-    _tables: tuple[str, ...] = ()
-
-    @classmethod
-    def take(cls) -> Database:
-        if not cls._free:
-            cls._made += 1
-            cls._free.append(cls(_own_database(os.environ["TIFFIN_TEST_DATABASE"], cls._made)))
-        database = cls._free.pop()
-        if len(database._tables) != len(Table.metadata.tables):
-            Table.metadata.create_all(database.writer)
-            database._tables = tuple(Table.metadata.tables)
-        return database
-
-    def close(self) -> None:
-        self._after.clear()
-        look = " UNION ALL ".join(f"SELECT '{n}' WHERE EXISTS (SELECT 1 FROM \"{n}\")" for n in self._tables)
-        with self.writer.begin() as connection:
-            connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
-            for name in list(connection.exec_driver_sql(look).scalars()):
-                connection.exec_driver_sql(f'DELETE FROM "{name}"')
-            for sequence in connection.exec_driver_sql(_COUNTED).scalars().all():
-                connection.exec_driver_sql(f'ALTER SEQUENCE "{sequence}" RESTART')
-        self._free.append(self)
-
-
-def _own_database(server: str, number: int) -> str:
-    """A new database on the server, named after this process."""
-    name = f"test{os.getpid()}_{number}"
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}")
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
-    return str(make_url(server).set(database=name).render_as_string(hide_password=False))
 
 
 OWN_QUOTAS = {"quotas": "own"}

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tiffin.core.state_folder import StateFolder
 
-DAY = 86_400.0
+LOOK = 30.0
+"""Seconds between two looks at which controllers there are, and whether the certificate ends."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -43,7 +44,7 @@ def serve(folder: StateFolder, stopping: threading.Event) -> None:
     from tiffin import main
     from tiffin.core import logs
     from tiffin.core.world import World
-    from tiffin.host.agent import renew
+    from tiffin.host.agent import learn, renew
 
     logs.configure(folder.log)
     host, clock = main.compose_agent(folder), World().clock
@@ -53,7 +54,8 @@ def serve(folder: StateFolder, stopping: threading.Event) -> None:
     server = host.agent.open()
     folder.agent_pid.write_text(f"{os.getpid()}\n")
     structlog.get_logger("agent").info("agent.serves", host=host.membership.name, listen=host.membership.listen)
-    while not stopping.wait(DAY):
+    while not stopping.wait(LOOK):
+        learn(host.controller, folder.agent_file)
         renew(host.identity, host.membership, host.controller, clock())
     server.stop()
     host.close()

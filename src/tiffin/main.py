@@ -20,8 +20,10 @@ from tiffin.core.settings import Settings, SettingsError, parts
 from tiffin.core.state_folder import StateFolder
 from tiffin.core.tables import Fact
 from tiffin.core.world import World
-from tiffin.host.joined import JoinedHosts, LocalHosts
+from tiffin.host.joined import JoinedHosts, Local, LocalHosts
 from tiffin.services.compute.drivers.base import DiskSource, Hosts, Hypervisor
+from tiffin.services.compute.settings import Machines
+from tiffin.services.compute.settings import Settings as ComputeSettings
 from tiffin.services.identity.public import Identity, IdentitySettings, KeptLimits, Keys
 from tiffin.services.image.drivers.base import ImageCaches, ImageStore, ImageStores
 from tiffin.services.image.scratch import Scratch
@@ -86,7 +88,8 @@ def compose(settings: Settings, tell: Tell = lambda step: None) -> Composition:
     cloud.add_lazy(ImageCaches, lambda: _image_caches(cloud))
     cloud.add(Scratch, Scratch(home / "scratch"))
     _protect_properties(cloud, settings)
-    engine = Engine(cloud, f"{node()}:{settings.tag}")
+    machines = _machines(settings)
+    engine = Engine(cloud, f"{node(machines)}:{settings.tag}")
     if clock:
         return Composition(cloud, engine, settings, data_centre=_simulated(cloud, settings, clock))
     return Composition(cloud, engine, settings, daemons=_real(cloud, settings))
@@ -125,23 +128,49 @@ def _limits(database: Database, settings: Settings, identity: Identity) -> KeptL
     return limits
 
 
+def take_place(composition: Composition) -> None:
+    """Be one of the cloud's controllers. Raises `SettingsError` when it cannot be beside the others."""
+    from tiffin.services.compute import controllers
+
+    cloud, machines = composition.cloud, _machines(composition.settings)
+    hosts = tuple(cloud.part(JoinedHosts).local.names())
+    controllers.take_place(cloud, controllers.Mine(node(machines), composition.engine.node, machines, hosts))
+
+
 def listen(composition: Composition) -> None:
-    """Hear what drivers tell by themselves. Call it when the engines run that they talk to."""
+    """Hear what drivers tell by themselves, and what other machines ask. Call it when the drivers work."""
     from tiffin.services.network.public import watch
 
-    watch(composition.cloud)
-    machines = composition.cloud.service("compute").settings.machines
+    cloud, machines = composition.cloud, _machines(composition.settings)
+    if not machines.network:
+        watch(cloud)
     if machines.listen:
         from tiffin.host.door import Door, Keys
+        from tiffin.host.exports import Exports
 
         keys = Keys(composition.settings.home / "keys")
-        keys.ensure(composition.cloud.world.clock())
-        Door(composition.cloud, keys).open(parts(machines.listen))
+        keys.ensure(cloud.world.clock())
+        exports = Exports(cloud.part(JoinedHosts).local, None if machines.network else cloud.part(NetworkBackend))
+        Door(cloud, keys, machines, exports).open(parts(machines.listen))
 
 
-def node() -> str:
-    """The name of this machine among the hosts."""
-    return socket.gethostname()
+def node(machines: Machines) -> str:
+    """The name of this machine among the hosts and the controllers."""
+    return machines.name or socket.gethostname()
+
+
+def _machines(settings: Settings) -> Machines:
+    return settings.section("compute", ComputeSettings).machines
+
+
+def _far_networks(cloud: Cloud, settings: Settings, address: str) -> NetworkBackend:
+    """Those that another controller runs."""
+    from tiffin.host.door import Keys
+    from tiffin.host.exports import networks_at
+
+    keys = Keys(settings.home / "keys")
+    keys.ensure(cloud.world.clock())
+    return networks_at(keys, address)
 
 
 def _image_stores(home: Path, image: ImageSettings) -> ImageStores:
@@ -196,17 +225,28 @@ def _image_caches(cloud: Cloud) -> ImageCaches:
 def _simulated(cloud: Cloud, settings: Settings, clock: SimulatedClock) -> Any:
     """Hosts and networks in memory."""
     from tiffin.simulator.data_centre import DataCentre, Sources
-    from tiffin.simulator.network import SimulatedNetwork
+    from tiffin.simulator.network import FarPlugs, SimulatedNetwork
 
-    names = [node()] if settings.hosts == 1 else [f"host-{n:04d}" for n in range(1, settings.hosts + 1)]
-    network = SimulatedNetwork()
+    machines = _machines(settings)
+    name = machines.name or "host"
+    names = [node(machines)] if settings.hosts == 1 else [f"{name}-{n:04d}" for n in range(1, settings.hosts + 1)]
+    network = SimulatedNetwork(elsewhere=FarPlugs(lambda host: cloud.part(Hosts).network(host).plugged()))
     with cloud.database.read() as session:
         ahead = session.get(Fact, AHEAD)
     clock.ahead = float(ahead.value) if ahead else 0.0
     centre = DataCentre(names, Sources(image_source(cloud), lambda name: disk_source(cloud, name)), clock, network)
-    cloud.add(NetworkBackend, network)
-    cloud.add(Hosts, JoinedHosts(cloud, settings.home / "keys", centre, cloud.world.clock))
+    if machines.network:
+        cloud.add_lazy(NetworkBackend, lambda: _far_networks(cloud, settings, machines.network))
+    else:
+        cloud.add(NetworkBackend, network)
+    _add_hosts(cloud, settings, centre)
     return centre
+
+
+def _add_hosts(cloud: Cloud, settings: Settings, own: Local) -> None:
+    hosts = JoinedHosts(cloud, settings.home / "keys", own, cloud.world.clock)
+    cloud.add(JoinedHosts, hosts)
+    cloud.add(Hosts, hosts)
 
 
 def control(composition: Composition, folder: Path) -> None:
@@ -234,38 +274,44 @@ def _real(cloud: Cloud, settings: Settings) -> Any:
     from tiffin.services.network.drivers.ovs_host import OvsHost
 
     home = StateFolder(settings.home)
-    tunnels = _tunnels(settings, cloud.world.clock())
+    machines = _machines(settings)
+    host = node(machines)
+    tunnels = _tunnels(settings, host, cloud.world.clock())
     daemons = Daemons(
-        home.ovn, settings.tag, host=node(), gateway=(gateway(settings),), external=settings.external, tunnels=tunnels
+        home.ovn, settings.tag, host=host, gateway=(gateway(settings),), external=settings.external, tunnels=tunnels
     )
     network = OvsHost(daemons.names, metadata_listener(cloud))
     options = QemuSettings(full_checksums=tunnels is not None)
-    source, disks = image_source(cloud), disk_source(cloud, node())
-    qemu = Qemu(home.host, source, network.launch_prefix, cloud.world.clock, node(), options, disks=disks)
-    cloud.add_lazy(NetworkBackend, lambda: Ovn(daemons.names.nb, daemons.names.sb))
-    cloud.add(Hosts, JoinedHosts(cloud, settings.home / "keys", LocalHosts({node(): (qemu, network)}), cloud.world.clock))
+    source, disks = image_source(cloud), disk_source(cloud, host)
+    qemu = Qemu(home.host, source, network.launch_prefix, cloud.world.clock, host, options, disks=disks)
+    if machines.network:
+        cloud.add_lazy(NetworkBackend, lambda: _far_networks(cloud, settings, machines.network))
+    else:
+        cloud.add_lazy(NetworkBackend, lambda: Ovn(daemons.names.nb, daemons.names.sb))
+    _add_hosts(cloud, settings, LocalHosts({host: (qemu, network)}))
     return daemons
 
 
-def _tunnels(settings: Settings, now: float) -> Tunnels | None:
+def _tunnels(settings: Settings, host: str, now: float) -> Tunnels | None:
     """Those to the other machines of the cloud. Raises `SettingsError`."""
-    from tiffin.host.door import Keys
-    from tiffin.host.tunnels import machines, of_controller
-
-    if not machines(settings).underlay:
+    if not _machines(settings).listen:
         return None
-    Keys(settings.home / "keys").ensure(now)
+    from tiffin.host.tunnels import certify, of_controller
+
+    certify(settings, host, now)
     return of_controller(settings)
 
 
 def compose_agent(folder: StateFolder) -> AgentHost:
     """The agent of a host that has joined a cloud, and the drivers that it serves."""
     from tiffin.core.certificates import Identity as Certified
-    from tiffin.host.agent import Agent, AgentHost, Controller, Membership
+    from tiffin.host.agent import Agent, AgentHost, Controller, Membership, learn
 
-    membership = msgspec.json.decode(folder.agent_file.read_bytes(), type=Membership)
+    known = msgspec.json.decode(folder.agent_file.read_bytes(), type=Membership)
     identity = Certified(folder.keys / "host")
-    controller = Controller(membership, identity)
+    controller = Controller(known, identity)
+    learn(controller, folder.agent_file)
+    membership = controller.membership
     make = _simulated_host if membership.simulated else _real_host
     hypervisor, network, daemons = make(folder, membership, identity, controller)
     agent = Agent(membership, identity, hypervisor, network)

@@ -80,6 +80,7 @@ class Running:
             composition = self.composition
             bootstrap.identity(composition, self.progress.tell)
             bootstrap.definitions(composition, self.progress.tell)
+            main.take_place(composition)
             if composition.daemons is not None:
                 self.progress.tell("starting the network")
                 composition.daemons.start()
@@ -96,10 +97,13 @@ class Running:
             self.progress.ready = True
             gc.freeze()  # what start-up made stays; the collector need not look at it again
             gc.enable()
+        except SettingsError as no:
+            _give_up(self.progress.step, why=str(no))
+            return
         except Exception:
             _give_up(self.progress.step)
             return
-        background.run(composition.cloud, self.stopping)
+        background.run(composition.cloud, self.stopping, composition.engine.peers)
 
     def health(self, detail: bool) -> tuple[int, dict[str, Any]]:
         if not self.progress.ready:

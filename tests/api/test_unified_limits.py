@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,12 +12,12 @@ import pytest
 from sqlalchemy import event
 
 from api.compute.conftest import SERVICES, ComputeCloud
+from databases import side_by_side
 from tiffin.core.cloud import ServiceRef
 from tiffin.core.database import Database
 from tiffin.core.http import app
 from tiffin.core.http.local import LocalClient, Reply
 from tiffin.core.quota import UnifiedLimits
-from tiffin.core.tables import Table
 from tiffin.core.world import World
 from tiffin.services.identity.public import Identity, IdentitySettings, KeptLimits, Keys
 from tiffin.services.identity.settings import ShareSettings
@@ -252,8 +251,7 @@ def test_what_is_below_a_project_counts_for_it(strict: LimitedCloud) -> None:
 
 @pytest.mark.parametrize("model", ["flat", "strict_two_level"])
 def test_requests_at_the_same_time_never_exceed_a_limit(tmp_path: Path, model: str) -> None:
-    database = None if "TIFFIN_TEST_DATABASE" in os.environ else _in_a_file(tmp_path)
-    cloud = LimitedCloud(tmp_path / "keys", model=model, database=database)
+    cloud = LimitedCloud(tmp_path / "keys", model=model, database=side_by_side(tmp_path))
     cloud.register("network", network=3)
     tokens = ["member", "member2"] if model == "flat" else ["member", "other"]
 
@@ -266,13 +264,6 @@ def test_requests_at_the_same_time_never_exceed_a_limit(tmp_path: Path, model: s
         statuses = list(threads.map(make, tokens * 8))
     assert sorted(statuses) == [201] * 3 + [409] * 13
     cloud.close()
-
-
-def _in_a_file(folder: Path) -> Database:
-    """A database in which transactions run side by side, with every table."""
-    database = Database(f"sqlite:///{folder / 'tiffin.db'}", durable=False)
-    Table.metadata.create_all(database.writer)
-    return database
 
 
 def test_who_keeps_the_limits_alone_reads_no_others(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from databases import side_by_side
 from tiffin.cli.audit import conditions, line, moment, read
 from tiffin.cli.errors import CliError
 from tiffin.cli.main import main
@@ -16,7 +17,7 @@ from tiffin.core.audit import Taxonomy
 from tiffin.core.database import Database
 from tiffin.core.settings import Settings, save
 from tiffin.core.state_folder import StateFolder
-from tiffin.core.tables import LOGIN, Table
+from tiffin.core.tables import LOGIN
 
 NOW = 1_800_000_000.0
 WORDS = Taxonomy("service/x")
@@ -24,8 +25,7 @@ WORDS = Taxonomy("service/x")
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database(f"sqlite:///{tmp_path}/x.db", durable=False)
-    Table.metadata.create_all(made.engine)
+    made = side_by_side(tmp_path)
     yield made
     made.close()
 

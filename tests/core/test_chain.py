@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from core.toy import Workshop
-from support import TestCloud
+from databases import side_by_side
+from support import TestCloud, authenticate_persona
+from tiffin.core.actor import Actor
 from tiffin.core.cloud import ServiceRef
-from tiffin.core.tables import Change, LifecycleRow
+from tiffin.core.tables import Change, Fact, LifecycleRow
 
 
 @pytest.fixture
@@ -141,6 +148,32 @@ def test_refusals_are_retried_and_end(cloud: TestCloud) -> None:
         cloud.settle()
         cloud.clock.now += 10
     assert cloud.ask("GET", f"/toy/v1/toys/{second}").json["toy"]["status"] == "ERROR: out of paint"
+
+
+def test_who_waits_for_another_writer_keeps_no_reader_waiting(tmp_path: Path) -> None:
+    asked = threading.Event()
+
+    def authenticate(session: Session, token: str) -> Actor:
+        if token == "member":
+            asked.set()
+        return authenticate_persona(session, token)
+
+    database = side_by_side(tmp_path)
+    cloud = TestCloud([ServiceRef("toy", "/toy", "core.toy")], database=database, authenticator=authenticate)
+    with ThreadPoolExecutor(1) as another:
+        with database.write() as session:
+            session.add(Fact(name="n", value=""))
+            session.flush()
+            made = another.submit(make, cloud)
+            assert asked.wait(20)
+            for _ in range(50):  # it has come to where it waits by one of them
+                began = time.monotonic()
+                assert cloud.client.request("GET", "/toy/v1/toys", headers={"X-Auth-Token": "reader"}).status == 200
+                assert time.monotonic() - began < 5
+                time.sleep(0.005)
+            assert not made.done()
+        made.result(20)
+    cloud.close()
 
 
 def test_a_query_string_has_an_end(cloud: TestCloud) -> None:

@@ -10,14 +10,14 @@ import pytest
 from sqlalchemy import select
 
 from core.toy import ToyDialect
+from databases import side_by_side
 from support import TestCloud
 from tiffin.core import engine_threads
 from tiffin.core.cloud import ServiceRef
-from tiffin.core.database import Database
 from tiffin.core.engine import LEASE, Engine
 from tiffin.core.lifecycle import Lifecycle, Outcome, begin, done, go, inside, outside, slow
 from tiffin.core.service import Service
-from tiffin.core.tables import LifecycleRow, Table
+from tiffin.core.tables import LifecycleRow
 
 PATIENCE = 20.0
 
@@ -68,9 +68,7 @@ service = Service("slow", "slow", "/slow", "", ToyDialect(), resources=(), lifec
 
 class SlowCloud(TestCloud):
     def __init__(self, folder: Path) -> None:
-        database = Database(f"sqlite:///{folder / 'x.db'}", durable=False)
-        Table.metadata.create_all(database.engine)
-        super().__init__([ServiceRef("slow", "/slow", "core.test_slow_steps")], database=database)
+        super().__init__([ServiceRef("slow", "/slow", "core.test_slow_steps")], database=side_by_side(folder))
         self.bench = Workbench()
         self.cloud.add(Workbench, self.bench)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from drivers.wire import Wire
 from networks import (
     HOST,
     a_floating_ip,
@@ -54,10 +56,22 @@ def ovn_world(daemons: Daemons) -> Iterator[World]:
     world.network.close()
 
 
-@pytest.fixture(params=["simulated", pytest.param("real", marks=pytest.mark.real)])
+@pytest.fixture
+def far_world(tmp_path: Path) -> Iterator[World]:
+    """As another controller reaches them; who runs the networks hears their hints."""
+    network = SimulatedNetwork()
+    networks, host = Wire(tmp_path / "n", "networks", NetworkBackend, network), SimulatedHostNetwork(network, HOST)
+    plugs = Wire(tmp_path / "h", "network", HostNetwork, host)
+    networks.remote.on_port_change = network.on_port_change
+    yield World(networks.remote, plugs.remote)
+    networks.close()
+    plugs.close()
+
+
+@pytest.fixture(params=["simulated", "far", pytest.param("real", marks=pytest.mark.real)])
 def world(request: pytest.FixtureRequest) -> World:
-    if request.param == "real":
-        return request.getfixturevalue("ovn_world")  # type: ignore[no-any-return]
+    if request.param != "simulated":
+        return request.getfixturevalue({"real": "ovn_world", "far": "far_world"}[request.param])  # type: ignore[no-any-return]
     network = SimulatedNetwork()
     return World(network, SimulatedHostNetwork(network, HOST))
 
@@ -290,11 +304,13 @@ def test_a_port_is_up_while_it_is_plugged_on_its_host(world: World) -> None:
     assert world.host.ensure_plugged(ONE, port.id, port.mac_address, network.mtu) == tap
     assert heard[port.id, True].wait(5)
     assert world.network.port_up(port.id)
+    assert port.id in world.network.inventory().up
     assert port.id in world.host.plugged()
     world.host.forget_plugged(ONE, port.id)
     world.host.forget_plugged(ONE, port.id)
     assert heard[port.id, False].wait(5)
     assert not world.network.port_up(port.id)
+    assert port.id not in world.network.inventory().up
     assert port.id not in world.host.plugged()
 
 

@@ -17,8 +17,8 @@ from api.identity.conftest import IdentityCloud
 from api.identity.personas import Row, Scene, all_rows
 from fuzz import hostile
 from fuzz.checks import brief, check
-from fuzz.stored import Stored
 from shapes import shape
+from stored import stored
 from tiffin.core.http.local import LocalClient, Reply
 from tiffin.services.identity.keys import Keys
 from tiffin.services.identity.service import service
@@ -49,7 +49,7 @@ class Target:
         for operation in service.operations():
             if shape(operation.method, operation.path) not in known:
                 self.good.append(self._good(Row(operation.method, re.sub(r"{\w+}", "{user}", operation.path), "", {})))
-        self.stored = Stored(self.cloud.cloud.database)
+        self.stored = stored(self.cloud.cloud.database)
         self.stored.keep()
         self.refused = 0
 

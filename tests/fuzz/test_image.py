@@ -19,8 +19,8 @@ from api.image.asked.stores import LOCATION
 from api.image.personas import Row, Scene, all_rows
 from fuzz import hostile
 from fuzz.checks import brief, check
-from fuzz.stored import Stored
 from shapes import shape
+from stored import stored
 from tiffin.core.cloud import ServiceRef
 from tiffin.core.http.local import LocalClient, Reply
 from tiffin.services.identity.public import Identity, IdentitySettings, Keys
@@ -118,7 +118,7 @@ class Target:
         metadefs.prepare(self.cloud)
         names: dict[str, str] = {}
         self.good = [self._good(row, names) for row in (*all_rows(), *MORE)]
-        self.stored = Stored(self.cloud.cloud.database)
+        self.stored = stored(self.cloud.cloud.database)
         self.stored.keep()
         self.kept = dict(self.cloud.store._kept)
         self.sent = self.refused = 0

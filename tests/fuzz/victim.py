@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from databases import SERVER, new_database
 from fuzz.requests import Request
-from fuzz.stored import Stored
+from stored import stored
 from tiffin import bootstrap
 from tiffin.core.errors import Unauthorized
 from tiffin.core.http.app import make
@@ -27,7 +28,7 @@ class Attacker(LocalClient):
     """Sends requests byte by byte as they are, and remembers the ids that answers tell."""
 
     def __init__(self, home: Path) -> None:
-        settings = Settings(home=home, simulated=True, database="sqlite://")
+        settings = Settings(home=home, simulated=True, database=new_database() if SERVER else "sqlite://")
         folder = StateFolder(home)
         folder.create()
         self.composition = compose(settings)
@@ -44,7 +45,7 @@ class Attacker(LocalClient):
         }
         self.ids: list[str] = []
         self._make_something_of_everything()
-        self.stored = Stored(self.composition.cloud.database)
+        self.stored = stored(self.composition.cloud.database)
         self.stored.keep()
 
     def close(self) -> None:

@@ -11,11 +11,13 @@ from api.compute.conftest import ComputeCloud
 from tiffin.core.certificates import Identity
 from tiffin.host.agent import Agent, Controller, Membership
 from tiffin.host.door import Door, Keys
+from tiffin.host.exports import Exports
 from tiffin.host.joined import JoinedHosts, LocalHosts
 from tiffin.host.joining import join
 from tiffin.services.compute import joining, reconcilers
 from tiffin.services.compute.drivers.base import Hosts, Hypervisor
 from tiffin.services.compute.joining import JoinToken
+from tiffin.services.compute.settings import Machines
 from tiffin.services.network.drivers.base import HostNetwork
 from tiffin.simulator.hypervisor import FACTS, SimulatedHypervisor
 from tiffin.simulator.network import SimulatedHostNetwork
@@ -59,8 +61,9 @@ class Controllers(ComputeCloud):
         self.folder = folder
         self.keys = Keys(folder / "keys")
         self.keys.ensure(self.clock.now)
-        self.door = Door(self.cloud, self.keys).open(("127.0.0.1", 0))
-        self.joined = JoinedHosts(self.cloud, folder / "keys", LocalHosts(self.hosts.there), time.monotonic)
+        local = LocalHosts(self.hosts.there)
+        self.door = Door(self.cloud, self.keys, Machines(), Exports(local, self.backend)).open(("127.0.0.1", 0))
+        self.joined = JoinedHosts(self.cloud, folder / "keys", local, time.monotonic)
         self.cloud.add(Hosts, self.joined)  # type: ignore[arg-type]
         self.machines: list[Machine] = []
 

@@ -20,6 +20,7 @@ from tiffin.host.door import CONTROLLER
 from tiffin.host.joining import JoinFailed
 from tiffin.services.compute import joining
 from tiffin.services.compute.joining import JoinToken, read_token
+from tiffin.services.compute.tables import Controller
 
 
 @pytest.fixture
@@ -138,6 +139,15 @@ def test_a_host_with_servers_is_not_removed(cloud: Controllers) -> None:
     cloud.server()
     with cloud.cloud.database.write() as session, pytest.raises(Conflict, match="There are servers on host-2"):
         joining.remove(session, cloud.clock.now, "host-2")
+
+
+def test_a_controller_with_servers_on_its_hosts_is_not_removed(cloud: Controllers) -> None:
+    cloud.furnish()
+    cloud.server()
+    with cloud.cloud.database.write() as session:
+        session.add(Controller(name="a", node="a", address="x:1", network="", hosts=["host-0", "host-1"]))
+    with cloud.cloud.database.write() as session, pytest.raises(Conflict, match="There are servers on a"):
+        joining.remove(session, cloud.clock.now, "a")
 
 
 def _service(cloud: Controllers, host: str) -> str:

@@ -32,7 +32,7 @@ MOVED_BY_THE_CLI = ("tiffin.main",)
 HOSTS_BY_THE_CLI = ("tiffin.host",)
 """A machine joins a cloud before anything of ours runs on it."""
 TUNNELS = "tiffin.services.network.drivers.ovn_tunnels"
-SPOKEN_WITH_AGENTS = ("tables", "settings", "agents", "joining", "drivers.base")
+SPOKEN_WITH_AGENTS = ("tables", "settings", "agents", "controllers", "joining", "drivers.base")
 """What of compute the floor of hosts is about."""
 
 

@@ -30,10 +30,13 @@ def surroundings(tmp_path: Path) -> Iterator[dict[str, str]]:
         "LISTEN": free_address(),
         "LISTEN_2": free_address(),
         "LISTEN_3": free_address(),
+        "LISTEN_4": free_address(),
+        "LISTEN_5": free_address(),
     }
     yield os.environ | {"PYTHONPATH": str(REPOSITORY / "src")} | words
-    if Path(words["CLOUD"] + "-2/agent.json").exists():
-        tiffin("host", "leave", "--home", words["CLOUD"] + "-2", check=False)
+    for home in (words["CLOUD"] + "-3", words["CLOUD"] + "-2"):
+        if Path(home + "/agent.json").exists():
+            tiffin("host", "leave", "--home", home, check=False)
     for home in (words["CLOUD"] + "-2", words["CLOUD"]):
         tiffin("destroy", "--yes", "--home", home, check=False)
 

@@ -4,7 +4,6 @@ keystoneclient's EC2 signer, keystonemiddleware before a service of somebody els
 from __future__ import annotations
 
 import re
-import sqlite3
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +18,7 @@ from keystoneclient.contrib.ec2.utils import Ec2Signer
 from keystoneclient.v3.client import Client
 
 from running_cloud import RunningCloud, running_cloud
+from storm import rows
 from tiffin.core.http.local import LocalClient
 from tiffin.core.state_folder import StateFolder
 
@@ -135,7 +135,6 @@ def test_nobody_notices_a_rotation(cloud: RunningCloud, admin: Admin) -> None:
     assert not wrong
     assert sorted(one.blob for one in admin.client.credentials.list(type="totp")) == sorted(f"seed-{n}" for n in range(30))
     assert len([file for file in (cloud.home / "keys" / "secrets").iterdir() if file.name.isdecimal()]) == 3
-    with sqlite3.connect(cloud.home / "tiffin.db") as rows:
-        told = repr(rows.execute("SELECT * FROM identity_credential").fetchall())
+    told = repr(rows(cloud.home, "SELECT * FROM identity_credential"))
     assert made[0].id in told
     assert "seed-" not in told

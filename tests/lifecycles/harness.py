@@ -13,7 +13,8 @@ from typing import Protocol
 
 import pytest
 
-from support import TestCloud, in_memory
+from databases import in_memory
+from support import TestCloud
 from tiffin.core.driver import Refused
 from tiffin.core.engine import LEASE, Engine
 
@@ -221,7 +222,7 @@ def crash_tests(make: Make) -> type:
             def dawdle(number: int, point: str) -> None:
                 if number >= at and _is_under_lease(point):
                     fate.spare()
-                    trial.cloud.clock.now += LEASE * 2
+                    trial.cloud.clock.now += LEASE + 1.0
                     other.run_until_idle()
 
             fate.plan(dawdle)

@@ -8,7 +8,10 @@ from sqlalchemy import select, update
 
 from api.compute.conftest import ComputeCloud
 from lifecycles.harness import Fate, crash_tests
+from tiffin.core.driver import Refused
 from tiffin.core.tables import Change, LifecycleRow
+from tiffin.services.compute import reconcilers
+from tiffin.services.compute.lifecycles.server import ServerLife
 from tiffin.services.compute.tables import ComputeHost, Server, ServerAction, ServerNic
 from tiffin.services.placement.tables import Allocation
 
@@ -65,6 +68,9 @@ class ServerTrial:
             assert "refused at" in self.cloud.show(self.id)["fault"]["message"]
 
     def check_gone(self) -> None:
+        for reconcile in (reconcilers.guests, reconcilers.plugs, reconcilers.metadata):  # they ask who refused for long
+            reconcile(self.cloud.cloud)
+        self.cloud.settle()
         assert self.cloud.do("GET", f"/servers/{self.id}").status == 404
         assert self.cloud.world.guests == {}
         assert self.cloud.ports(self.id) == []
@@ -79,3 +85,54 @@ class ServerTrial:
 
 
 TestServer = crash_tests(ServerTrial)
+
+
+class TriedTwiceTrial(ServerTrial):
+    """The same, where the host that is tried first starts no guest."""
+
+    def __init__(self, fate: Fate) -> None:
+        super().__init__(fate)
+        hypervisor: Any = self.cloud.hosts.hypervisor("host-1")
+        well = hypervisor._fate
+
+        def ill(point: str) -> None:
+            if point.startswith("ensure_running"):
+                raise Refused("refused at all times")
+            well(point)
+
+        hypervisor._fate = ill
+        self.cloud.add_host("host-2", fate=lambda point: fate(point) if self.begun else None)
+        with self.cloud.cloud.database.write() as session:
+            session.execute(update(ComputeHost).values(seen_at=self.cloud.clock.now + 1e6))
+
+    def begin(self) -> None:
+        """Until the last time that the first host is asked."""
+        self.id = self.cloud.server()
+        while max(self.rows(LifecycleRow.attempts)) < ServerLife.patience:
+            self.cloud.clock.now += 20.0
+            self.cloud.settle()
+        self.cloud.clock.now += 20.0
+        self.begun = True
+
+    def check_promise(self) -> None:
+        assert self.cloud.states(self.id) == ("ACTIVE", "active", None, 1)
+        assert {name: set(world.guests) for name, world in self.cloud.worlds.items()} == {"host-1": set(), "host-2": {self.id}}
+        ports = {port["id"] for port in self.cloud.ports(self.id)}
+        assert (self.cloud.plugs("host-1").plugged(), self.cloud.plugs("host-2").plugged()) == (frozenset(), ports)
+        assert sorted(self.rows(Allocation.resource_class)) == ["DISK_GB", "MEMORY_MB", "VCPU"]
+        assert self.rows(ServerAction.result) == ["Success"]
+
+    def check_failed(self) -> None:
+        super().check_failed()
+        if self.cloud.states(self.id)[0] == "ERROR":
+            assert self.rows(Server.host) == [None]
+            assert self.rows(Allocation.resource_class) == []
+
+    def check_gone(self) -> None:
+        super().check_gone()
+        assert self.cloud.worlds["host-2"].guests == {}
+        network = self.cloud.plugs("host-2")
+        assert (network.plugged(), network.metadata_networks()) == (frozenset(), frozenset())
+
+
+TestTriedTwice = crash_tests(TriedTwiceTrial)

@@ -1,5 +1,4 @@
-"""Two controllers, each a server process of its own with its own folder and port, on one database. Their simulated hosts live in
-the memory of each, so the load is what needs none: networks, images and projects."""
+"""Two controllers on one database under a load that needs no hosts: networks and users."""
 
 from __future__ import annotations
 
@@ -8,74 +7,30 @@ import http.client
 import json
 import os
 import random
-import shutil
 import signal
-import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from running_cloud import ADMIN, RunningCloud, free_address
+from postgresql.pair import Two, ask, two_controllers
+from running_cloud import ADMIN
 from storm import kill
 from tiffin.cli.postgresql import Server
 from tiffin.core.database import Database
 from world import assert_becomes
 
-SHARED = ("keys", "images")
 PATIENCE = 60.0
-
-
-@dataclass
-class Two:
-    first: RunningCloud
-    second: RunningCloud
-    url: str
-
-    @property
-    def addresses(self) -> list[str]:
-        return [self.first.address, self.second.address]
 
 
 @pytest.fixture
 def two(server: Server) -> Iterator[Two]:
-    url = server.make(f"two_{uuid.uuid4().hex[:8]}")
-    folder = Path(tempfile.mkdtemp(prefix="tf-", dir="/var/tmp"))
-    clouds = [RunningCloud(folder / name, free_address(), simulated=True) for name in ("a", "b")]
-    for cloud in clouds:
-        cloud.home.mkdir(mode=0o700)
-        (cloud.home / "tiffin.toml").write_text(
-            f'simulated = true\ndatabase = "{url}"\n[identity.shares]\ncatalog_url = "http://{clouds[0].address}"\n'
-        )
-    first, second = clouds
-    try:
-        first.tiffin("up", "--listen", first.address)
-        for name in SHARED:
-            (second.home / name).symlink_to(first.home / name)
-        shutil.copy(first.home / "secrets.json", second.home)
-        second.tiffin("up", "--listen", second.address)
-        yield Two(first, second, url)
-    finally:
-        for cloud in reversed(clouds):
-            cloud.tiffin("down", check=False)
-        shutil.rmtree(folder)
-
-
-def ask(address: str, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection(address, timeout=30)
-    try:
-        sent = {"Content-Type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
-        connection.request(method, path, None if body is None else json.dumps(body), sent)
-        reply = connection.getresponse()
-        raw = reply.read()
-        return reply.status, json.loads(raw) if raw else None
-    finally:
-        connection.close()
+    with two_controllers(server) as made:
+        yield made
 
 
 @dataclass

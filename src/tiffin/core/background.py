@@ -12,6 +12,7 @@ from tiffin.core import changes, idempotency
 
 if TYPE_CHECKING:
     from tiffin.core.cloud import Cloud
+    from tiffin.core.peers import Peers
 
 EVERY = 10.0
 """Seconds between two rounds of reconcilers."""
@@ -43,10 +44,12 @@ def keep_house(cloud: Cloud) -> None:
             more = changes.forget_logins(session, end)
 
 
-def run(cloud: Cloud, stopping: threading.Event) -> None:
-    """Until `stopping` is set."""
+def run(cloud: Cloud, stopping: threading.Event, peers: Peers) -> None:
+    """Until `stopping` is set. Of several controllers the one that leads does it for all."""
     rounds = 0
     while not stopping.wait(EVERY):
+        if not peers.leads:
+            continue
         reconcile(cloud)
         rounds += 1
         if rounds % HOUSEKEEPING_EVERY == 0:

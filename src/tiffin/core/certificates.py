@@ -65,9 +65,9 @@ class Identity:
         context.verify_mode = ssl.CERT_OPTIONAL if strangers else ssl.CERT_REQUIRED
         return self._ours(context)
 
-    def client_context(self) -> ssl.SSLContext:
-        """For who asks."""
-        return self._ours(ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(self.trusted)))
+    def client_context(self, trusted: Path | None = None) -> ssl.SSLContext:
+        """For who asks; `trusted`: another authority than that of its peers."""
+        return self._ours(ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(trusted or self.trusted)))
 
     def _ours(self, context: ssl.SSLContext) -> ssl.SSLContext:
         context.minimum_version = ssl.TLSVersion.TLSv1_3

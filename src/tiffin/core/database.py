@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import Connection, Engine, bindparam, create_engine, event, func, select
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
@@ -52,9 +53,11 @@ def _dumps(value: Any) -> str:
     return _encode(value).decode()
 
 
-def _sqlite(url: str, durable: bool) -> Engine:
-    memory = _in_memory(url)
-    options: dict[str, Any] = {"poolclass": StaticPool} if memory else {"pool_size": 32, "max_overflow": 64}
+def _sqlite(url: str, durable: bool, *, writes: bool = False) -> Engine:
+    """`writes`: by one connection, for which its users wait in turn. So nobody sleeps through the moment when the file is free,
+    and what it has seen of the file stays true, while another's write makes a connection forget all that it has seen."""
+    sizes = {"pool_size": 1, "max_overflow": 0} if writes else {"pool_size": 32, "max_overflow": 64}
+    options: dict[str, Any] = {"poolclass": StaticPool} if _in_memory(url) else {"pool_use_lifo": True, **sizes}
     engine = create_engine(
         url,
         connect_args={"check_same_thread": False, "timeout": 30, "isolation_level": None},
@@ -72,7 +75,7 @@ def _sqlite(url: str, durable: bool) -> Engine:
             "foreign_keys=ON",
             "busy_timeout=30000",
             "temp_store=MEMORY",
-            "cache_size=-4000",
+            f"cache_size={-16000 if writes else -4000}",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
 
@@ -136,15 +139,15 @@ class Database:
     """
 
     def __init__(self, url: str, *, durable: bool = True) -> None:
-        make = _sqlite if url.startswith("sqlite") else _postgresql
-        self.engine = make(url, durable)
-        self.is_server = self.engine.dialect.name == "postgresql"
-        self.writer = self.engine.execution_options(kind="write")
-        self._statement = self.engine.execution_options(kind="statement")
+        self.is_server = not url.startswith("sqlite")
+        self.engine = _postgresql(url, durable) if self.is_server else _sqlite(url, durable)
         self._memory = threading.RLock() if _in_memory(url) else None
-        own_pool = durable and not self.is_server and not self._memory
-        self._lax = make(url, False) if own_pool else self.engine  # connects when it is first used
-        self._lax_writer = self._lax.execution_options(kind="write", lax=True)
+        file = not self.is_server and not self._memory
+        writing = _sqlite(url, durable, writes=True) if file else self.engine
+        lax = _sqlite(url, False, writes=True) if file and durable else writing  # connects when it is first used
+        self.writer = writing.execution_options(kind="write")
+        self._statement = writing.execution_options(kind="statement")
+        self._lax_writer = lax.execution_options(kind="write", lax=True)
         self._after: list[tuple[str, Callable[[], None]]] = []
         self.name = secrets.token_hex(8)
         """Tells this process from the others of the database."""
@@ -168,7 +171,8 @@ class Database:
             self._memory or contextlib.nullcontext(),
             Session(self.engine, autoflush=False, expire_on_commit=False) as session,
         ):
-            self._begin(session)
+            if self.is_server:
+                self._begin(session)
             yield session
 
     def write(self, *, lax: bool = False) -> contextlib.AbstractContextManager[Session]:
@@ -202,12 +206,12 @@ class Database:
                 session.execute(_NOTIFY, {"channel": CHANNEL, "words": f"{self.name} {about}"})
 
     def _begin(self, session: Session) -> None:
-        """Begin at once, where a connection of the pool may have died of the server's restart: then all have, and the next
-        one is new."""
-        if not self.is_server:
-            return
+        """Begin at once: a writer's turn comes before what it reads. A connection of the pool may have died of the server's
+        restart: then all have, and the next one is new."""
         try:
             session.connection()
+        except PoolTimeout as busy:
+            raise OperationalError("BEGIN", None, busy) from busy
         except DBAPIError as lost:
             if not lost.connection_invalidated:
                 raise
@@ -215,5 +219,5 @@ class Database:
             session.connection()
 
     def close(self) -> None:
-        self.engine.dispose()
-        self._lax.dispose()
+        for engine in (self.engine, self.writer, self._lax_writer):
+            engine.dispose()

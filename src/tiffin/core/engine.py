@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, Row, delete, func, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -56,7 +56,7 @@ class Engine:
         self._slow = SlowThreads(cloud, node, LEASE)
         self._due = 0
         self._dropped: list[LifecycleRow] = []
-        self._peers, self._clock = Peers(cloud.database, node, self.adopt), SetBack(cloud)
+        self.peers, self._clock = Peers(cloud.database, node, self.adopt), SetBack(cloud)
 
     # --- the queue ------------------------------------------------------------------------------------------------------
 
@@ -66,9 +66,10 @@ class Engine:
             session.info[DUE] = False  # others find it out themselves
             session.execute(_FREE.where(LifecycleRow.owner == (node or self.node)))
 
-    def turn(self) -> bool:
-        """Lease one lifecycle that is due and run it until it waits for something. False when none is due."""
-        row = self._lease()
+    def turn(self, *, likely: bool = False) -> bool:
+        """Lease one lifecycle that is due and run it until it waits for something; False when none is. `likely`: that one is
+        due, so that there is no need to look before it is taken."""
+        row = self._lease(likely=likely)
         if row is None:
             return False
         self.fate("leased")
@@ -89,16 +90,20 @@ class Engine:
                 self._dropped.append(row)
                 raise
 
-    def _lease(self) -> LifecycleRow | None:
+    def _lease(self, *, likely: bool = False) -> LifecycleRow | None:
         self._give_back()
         now = self._clock.now()
-        with self.cloud.database.read() as session:
-            if session.scalar(statements.DUE, {"now": now}) is None:
+        if not likely:
+            with self.cloud.database.read() as session:
+                due = session.scalars(statements.DUE, {"now": now}).all()
+            if not due:
                 return None
+            if len(due) > 1:
+                self.hint()  # there is work for another thread
         with self.cloud.database.statement() as session:
             return session.scalar(
                 statements.TAKE,
-                {"now": now, "new_lease": now + LEASE, "node": self.node},
+                {"now": now, "now_ms": int(now * 1000), "new_lease": now + LEASE, "node": self.node},
                 execution_options={"synchronize_session": False},
             )
 
@@ -139,6 +144,7 @@ class Engine:
         except Refused as no:
             return self._refused(row, kind, str(no))
         except Impossible as no:
+            row.frame = {**row.frame, "refusal": ""}  # that `failed` finds one exactly when one too many was the cause
             return self._fail(row, kind, str(no))
         except StaleTurn as old:  # if the lease is still ours, the next one has a newer turn
             return self._refused(row, kind, str(old))
@@ -175,27 +181,17 @@ class Engine:
         now = self.cloud.world.clock()
         kind = self.cloud.lifecycle(row.kind)
         with self.cloud.database.read() as session:
-            asked = list(session.scalars(statements.ASKED, {"row_id": row.id}))
+            asked = session.execute(statements.ASKED, {"row_id": row.id}).all()
         ending = row.frame.get("ending")
         delete_asked = next((r for r in asked if r.name == DELETE), None)
         if delete_asked and not ending:
-            self._redirect(
-                row,
-                TEARDOWN,
-                {**row.frame, "ending": "deleted", "request": delete_asked.as_frame()},
-                now + kind.deadline,
-                delete_asked,
-            )
+            frame = {**row.frame, "ending": "deleted", "request": statements.as_frame(delete_asked)}
+            self._redirect(row, TEARDOWN, frame, now + kind.deadline, delete_asked)
         elif row.step == REST and asked:
             first = asked[0]
             if first.name in kind.requests:
-                self._redirect(
-                    row,
-                    kind.requests[first.name],
-                    {**row.frame, "request": first.as_frame()},
-                    now + kind.deadline,
-                    first,
-                )
+                frame = {**row.frame, "request": statements.as_frame(first)}
+                self._redirect(row, kind.requests[first.name], frame, now + kind.deadline, first)
             else:
                 log.error("lifecycle.unknown_request", request=first.name)
                 self._redirect(row, REST, row.frame, row.deadline, first)
@@ -209,7 +205,7 @@ class Engine:
         now = self.cloud.world.clock()
         last = row.frame.get("refusal")
         reason = f"Step {row.step} did not finish in time." + (f" Last refusal: {last}" if last else "")
-        frame = {**row.frame, "reason": reason, "failed_step": row.step}
+        frame = {**row.frame, "reason": reason, "failed_step": row.step, "refusal": ""}
         if not row.frame.get("ending"):
             self._redirect(row, FAILED, frame, now + kind.deadline, None)
             return
@@ -221,12 +217,7 @@ class Engine:
             self._save(session, row, Outcome("go", row.step), frame)
 
     def _redirect(
-        self,
-        row: LifecycleRow,
-        step: str,
-        frame: dict[str, Any],
-        deadline: float | None,
-        taken: LifecycleRequest | None,
+        self, row: LifecycleRow, step: str, frame: dict[str, Any], deadline: float | None, taken: Row[Any] | None
     ) -> None:
         """Move to a step from outside of it; the request that caused it is taken in the same transaction."""
         row.deadline, row.attempts = deadline, 0
@@ -276,15 +267,8 @@ class Engine:
             self._save(session, row, outcome, frame, keep_attempts=keep_attempts)
 
     def _save(
-        self,
-        session: Session,
-        row: LifecycleRow,
-        outcome: Outcome,
-        frame: dict[str, Any],
-        *,
-        keep_attempts: bool = False,
+        self, session: Session, row: LifecycleRow, outcome: Outcome, frame: dict[str, Any], *, keep_attempts: bool = False
     ) -> None:
-        session.info.setdefault(DUE, False)  # not for other processes: this one goes on with it
         now = self.cloud.world.clock()
         if outcome.what == "done":
             self._end(session, row)
@@ -297,6 +281,9 @@ class Engine:
         if outcome.what == "rest":
             row.deadline, row.frame = None, {k: v for k, v in frame.items() if k not in ("request", "refusal")}
         session.flush()
+        wake = self._wake(session, row, outcome, now)
+        if outcome.what != "go" and wake is not None:
+            session.info.setdefault(DUE, False)  # another thread may have to wake up earlier; other processes need not know
         saved: Any = session.execute(
             statements.SAVE,
             {
@@ -308,7 +295,7 @@ class Engine:
                 "new_attempts": row.attempts,
                 "new_deadline": row.deadline,
                 "new_request_id": row.request_id,
-                "new_wake": self._wake(session, row, outcome, now),
+                "new_wake": wake,
                 "new_lease": now + LEASE if outcome.what == "go" else 0.0,
                 "new_owner": self.node if outcome.what == "go" else None,
             },
@@ -347,7 +334,7 @@ class Engine:
 
     def start(self, threads: int) -> None:
         """Run in the background until `stop`."""
-        self._peers.start()
+        self.peers.start()
         self.adopt()
         self._clock.wake_all()
         self.cloud.database.on_commit(self.hint, DUE)
@@ -371,21 +358,22 @@ class Engine:
         for thread in self._threads:
             thread.join(timeout)
         self._slow.stop(timeout=1.0)
-        self._peers.stop()
+        self.peers.stop()
 
     def _work(self) -> None:
         name_this_thread()
+        busy = False
         while not self._stopping:
             seen = self._due
             try:
-                busy = self.turn()
+                busy = self.turn(likely=busy)
                 pause = 0.0 if busy else self._until_next()
             except Exception as defect:
                 if isinstance(defect, OperationalError) and is_away(defect):
                     log.warning("engine.no_database", why=str(defect.orig))
                 else:
                     log.exception("engine.defect")
-                pause = LOOK
+                busy, pause = False, LOOK
             with self._hint:
                 if pause and self._due == seen and not self._stopping:
                     self._hint.wait(pause)

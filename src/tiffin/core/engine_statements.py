@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import sqlalchemy
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Row, bindparam, case, select, update
 
 from tiffin.core.tables import LifecycleRequest, LifecycleRow
 
 _ROWS = cast(sqlalchemy.Table, LifecycleRow.__table__)
-_REQUESTS = LifecycleRequest.__table__
+_REQUESTS = cast(sqlalchemy.Table, LifecycleRequest.__table__)
 _NOW, _ROW_ID = bindparam("now", type_=_ROWS.c.wake.type), bindparam("row_id", type_=_ROWS.c.id.type)
-DUE = select(_ROWS.c.id).where(_ROWS.c.wake <= _NOW, _ROWS.c.lease <= _NOW).limit(1)
-_FIRST = DUE.order_by(_ROWS.c.wake).with_for_update(skip_locked=True)
+DUE = select(_ROWS.c.id).where(_ROWS.c.wake <= _NOW, _ROWS.c.lease <= _NOW).limit(2)
+_FIRST = DUE.order_by(_ROWS.c.wake).limit(1).with_for_update(skip_locked=True)
+_NEXT, _CLOCK = LifecycleRow.turn + 1, bindparam("now_ms", type_=_ROWS.c.turn.type)
 TAKE = (
     update(LifecycleRow)
     .where(LifecycleRow.id == _FIRST.scalar_subquery())
-    .values(lease=bindparam("new_lease"), owner=bindparam("node"), turn=LifecycleRow.turn + 1)
+    .values(lease=bindparam("new_lease"), owner=bindparam("node"), turn=case((_NEXT > _CLOCK, _NEXT), else_=_CLOCK))
     .returning(LifecycleRow)
 )
-ASKED = select(LifecycleRequest).where(LifecycleRequest.lifecycle_id == _ROW_ID).order_by(LifecycleRequest.id)
+ASKED = (
+    select(*(_REQUESTS.c[name] for name in ("id", "name", "args", "request_id")))
+    .where(_REQUESTS.c.lifecycle_id == _ROW_ID)
+    .order_by(_REQUESTS.c.id)
+)
 WAITING = select(_REQUESTS.c.name).where(_REQUESTS.c.lifecycle_id == _ROW_ID)
 SAVE = (
     update(_ROWS)
@@ -32,3 +37,8 @@ SAVE = (
         }
     )
 )
+
+
+def as_frame(asked: Row[Any]) -> dict[str, Any]:
+    """A row of `ASKED` as the frame keeps it of whoever serves it."""
+    return {"name": asked.name, "args": asked.args, "request_id": asked.request_id}

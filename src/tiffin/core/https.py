@@ -36,6 +36,7 @@ class Request(msgspec.Struct, frozen=True):
     method: str
     path: str
     body: bytes
+    authority: str = ""  # the common name of who signed that certificate
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -115,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         self.connection.settimeout(HANDSHAKE)
-        length, peer = self.headers.get("Content-Length", "0"), _common_name(self.connection)
+        length, (peer, authority) = self.headers.get("Content-Length", "0"), _names(self.connection)
         most = MAX_BODY if peer else MAX_STRANGER
         if not length.isdecimal() or int(length) > most or "Transfer-Encoding" in self.headers:
             self.close_connection = True
@@ -126,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         try:
-            reply = self.server.answer(Request(peer, self.command, self.path, body))
+            reply = self.server.answer(Request(peer, self.command, self.path, body, authority))
         except Exception:
             log.exception("https.defect", path=self.path)
             reply = Reply(500, b'"Internal error; see the log of this machine."')
@@ -160,6 +161,11 @@ class _Handler(BaseHTTPRequestHandler):
         """What was asked is logged by who answers it."""
 
 
-def _common_name(connection: ssl.SSLSocket) -> str:
+def _names(connection: ssl.SSLSocket) -> tuple[str, str]:
+    """The common names of the peer's certificate, and of the authority that signed it."""
     certificate: Any = connection.getpeercert() or {}
-    return next((value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"), "")
+    return _common_name(certificate.get("subject", ())), _common_name(certificate.get("issuer", ()))
+
+
+def _common_name(parts: Any) -> str:
+    return next((value for part in parts for key, value in part if key == "commonName"), "")

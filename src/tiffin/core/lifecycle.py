@@ -185,7 +185,7 @@ def begin(
             frame=frame,
             wake=now,
             lease=0.0,
-            turn=int(now * 1000),  # above those of an older life that had the same things, such as a port
+            turn=0,
             attempts=0,
             deadline=None,
             request_id=request_id,

@@ -3,6 +3,8 @@
 A process holds a lock in its node's name for as long as it is connected. Who else gets that lock knows that the process is
 gone, within a second of a kill and some ten seconds of a cable that was cut, and frees what it had leased. Where that was
 wrong, since only the connection was lost, the turns of the leases fence off what is done twice.
+
+Another lock is held by one of them all: it leads, and does what one is enough for.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from tiffin.core.database import CHANNEL, Database
 from tiffin.core.tables import LifecycleRow
@@ -26,6 +29,8 @@ AGAIN = 1.0
 log = structlog.get_logger("peers")
 _LOCK = "SELECT pg_advisory_lock(hashtextextended(%s, 1))"
 _TRY = "SELECT pg_try_advisory_lock(hashtextextended(%s, 1))"
+_TRY_ONCE = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 1))"
+_LEAD = "SELECT pg_try_advisory_lock(8433463)"
 _UNLOCK = "SELECT pg_advisory_unlock(hashtextextended(%s, 1))"
 _OWNERS = select(LifecycleRow.owner).where(LifecycleRow.owner.is_not(None)).distinct()
 
@@ -38,6 +43,8 @@ class Peers:
         self._database, self._node, self._bury = database, node, bury
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self.leads = not database.is_server
+        """Whether this process does what one of them all is to do. Two may believe it for a moment."""
 
     def start(self) -> None:
         """Hear from now on. Waits until the node's name is free: while somebody buries its predecessor."""
@@ -75,10 +82,12 @@ class Peers:
             connection.execute(f"LISTEN {CHANNEL}")
             yield connection
         finally:
+            self.leads = False
             connection.close()
 
     def _listen(self, connection: Any) -> None:
         while not self._stopping.is_set():
+            self.leads = self.leads or connection.execute(_LEAD).fetchone()[0]
             for heard in connection.notifies(timeout=ROUND):
                 sender, _, about = heard.payload.partition(" ")
                 if sender != self._database.name:
@@ -100,3 +109,6 @@ class Peers:
             connection.execute(_UNLOCK, (owner,))
 
 
+def lives(session: Session, node: str) -> bool:
+    """Whether another process of this name is connected to the same server."""
+    return not session.connection().exec_driver_sql(_TRY_ONCE, (node,)).scalar()

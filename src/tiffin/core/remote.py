@@ -7,6 +7,7 @@ simple: a call that takes long is answered by "ask again", and a call whose answ
 from __future__ import annotations
 
 import collections.abc
+import functools
 import hashlib
 import inspect
 import threading
@@ -69,10 +70,17 @@ class Method:
         return self._result.decode(body)
 
 
+@functools.cache
 def methods(protocol: type) -> dict[str, Method]:
-    """The calls of a protocol that can be made from elsewhere."""
+    """The calls of a protocol that can be made from elsewhere: functions do not travel."""
     found = inspect.getmembers(protocol, inspect.isfunction)
-    return {name: Method(name, function) for name, function in found if not name.startswith("_") and name not in LOCAL}
+    public = {name: call for name, call in found if not name.startswith("_") and name not in LOCAL}
+    return {name: Method(name, call) for name, call in public.items() if not _takes_a_function(call)}
+
+
+def _takes_a_function(call: Callable[..., Any]) -> bool:
+    kinds = typing.get_type_hints(call).values()
+    return any(typing.get_origin(kind) is collections.abc.Callable for kind in kinds)
 
 
 class Connection:
@@ -174,7 +182,7 @@ class Dispatcher:
         self._objects[name] = (one, methods(protocol))
 
     def __call__(self, request: Request) -> Reply:
-        name, _, call = request.path.removeprefix("/").partition("/")
+        name, _, call = request.path.removeprefix("/").rpartition("/")
         one, known = self._objects.get(name, (None, {}))
         method = known.get(call)
         if method is None or request.method != "POST":

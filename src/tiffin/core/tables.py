@@ -90,10 +90,6 @@ class LifecycleRequest(Table):
     args: Mapped[dict[str, Any]] = mapped_column(default=dict)
     request_id: Mapped[Id]
 
-    def as_frame(self) -> dict[str, Any]:
-        """As the frame keeps it of whoever serves it."""
-        return {"name": self.name, "args": self.args, "request_id": self.request_id}
-
 
 class IdempotentAnswer(Table):
     """What a mutation with an Idempotency-Key answered, encrypted since it may hold a secret."""

@@ -12,9 +12,11 @@ from sqlalchemy.orm import Session
 from tiffin.core.database import Database
 from tiffin.core.settings import Settings
 from tiffin.core.world import World
+from tiffin.host import tunnels
 from tiffin.host.door import Keys
 from tiffin.main import open_database
 from tiffin.services.compute import joining
+from tiffin.services.compute.controllers import hosts_elsewhere
 from tiffin.services.compute.tables import ComputeHost, HostAgent
 
 
@@ -22,7 +24,7 @@ class Host(msgspec.Struct, frozen=True):
     """A machine that runs guests, as `host list` shows it."""
 
     name: str
-    address: str  # HOST:PORT of its agent; empty for the controller's own machine
+    address: str  # HOST:PORT of its agent or its controller; empty for the machine of this controller
     seen_at: float  # seconds since the epoch; 0: never
     disabled: bool
     forced_down: bool
@@ -38,7 +40,9 @@ def token(settings: Settings, host: str | None, seconds: float) -> str:
 
 def hosts(settings: Settings) -> list[Host]:
     with _open(settings) as database, database.read() as session:
-        addresses = {row.name: row.address for row in session.scalars(select(HostAgent))}
+        own = tunnels.machines(settings).listen
+        addresses = {name: at for name, at in hosts_elsewhere(session, frozenset()).items() if at != own}
+        addresses |= {row.name: row.address for row in session.scalars(select(HostAgent))}
         seen = {row.name: row for row in session.scalars(select(ComputeHost))}
         return [_host(session, name, addresses.get(name, ""), seen.get(name)) for name in sorted({*addresses, *seen})]
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import structlog
+import urllib3
 
 from tiffin.core.certificates import Identity, write_private
 from tiffin.core.driver import Refused
@@ -33,39 +35,52 @@ class Membership(msgspec.Struct, frozen=True):
 
     name: str
     listen: str  # HOST:PORT where the agent answers
-    controller: str  # HOST:PORT of the controller's door
+    controller: str  # HOST:PORT of the door at which it joined
     simulated: bool = False
     underlay: str = ""  # INTERFACE=ADDRESS/PREFIX of the tunnels
+    controllers: tuple[str, ...] = ()  # HOST:PORT of the doors of all, as far as is known
+    network: str = ""  # that of the controller that runs the networks; empty: where it joined
 
 
 class Controller:
-    """The controller, as the agent may ask it."""
+    """The cloud's controllers, as the agent may ask them: the one that answered last, or else the next."""
 
     def __init__(self, membership: Membership, identity: Identity) -> None:
-        self._connection = Connection(CONTROLLER, parts(membership.controller), identity.client_context())
+        self.membership, self._identity = membership, identity
+        self._connections: dict[str, Connection] = {}
+        self._last = membership.controller
+
+    def learn(self) -> bool:
+        """Ask which controllers there are, and whether that is news: then `membership` has it."""
+        try:
+            reply = self._ask("GET", "/controllers")
+        except Refused as no:
+            log.warning("controllers.unknown", why=str(no))
+            return False
+        if reply.status != 200:
+            log.warning("controllers.unknown", status=reply.status)
+            return False
+        found = msgspec.json.decode(reply.data, type=_Directory)
+        before = self.membership
+        self.membership = msgspec.structs.replace(before, controllers=found.controllers, network=found.network)
+        return self.membership != before
 
     def image(self, image_id: str) -> Iterator[bytes]:
         """The bytes of an image. Raises `Impossible` or `Refused`."""
-        reply = self._connection.ask("GET", f"/images/{image_id}", stream=True)
-        if reply.status != 200:
-            raise fault_of(reply.status, reply.data, CONTROLLER)
-        return chunks_of(reply, CONTROLLER)
+        return self._stream("GET", f"/images/{image_id}")
 
     def disk(self, guest_id: str, name: str, offset: int, length: int) -> Iterator[bytes]:
         """A range of a disk of a guest that moves here (a `DiskSource`). Raises `Impossible` or `Refused`."""
         asked = {"guest_id": guest_id, "name": name, "offset": offset, "length": length}
-        reply = self._connection.ask("POST", "/disks", msgspec.json.encode(asked), stream=True)
-        if reply.status != 200:
-            raise fault_of(reply.status, reply.data, CONTROLLER)
-        return chunks_of(reply, CONTROLLER)
+        return self._stream("POST", "/disks", msgspec.json.encode(asked))
 
     def metadata(
         self, network_id: str, remote: str, method: str, path: str, headers: dict[str, str]
     ) -> tuple[int, dict[str, str], bytes]:
-        """What the metadata service answers a guest; 503 when the controller is away."""
+        """What the metadata service answers a guest; 503 when no controller is there."""
         asked = {"network_id": network_id, "remote": remote, "method": method, "path": path, "headers": headers}
         try:
-            reply = self._connection.ask("POST", "/metadata", msgspec.json.encode(asked))
+            reply = self._ask("POST", "/metadata", msgspec.json.encode(asked))
         except Refused as no:
             log.warning("metadata.unanswered", why=str(no))
             return 503, {"Retry-After": "5"}, b"503 Service Unavailable"
@@ -77,10 +92,44 @@ class Controller:
 
     def renewed(self, request: bytes) -> bytes:
         """A new certificate. Raises `Refused`."""
-        reply = self._connection.ask("POST", "/renew", request)
+        reply = self._ask("POST", "/renew", request)
         if reply.status != 200:
             raise fault_of(reply.status, reply.data, CONTROLLER)
         return reply.data
+
+    def _stream(self, method: str, path: str, body: bytes = b"") -> Iterator[bytes]:
+        reply = self._ask(method, path, body, stream=True)
+        if reply.status != 200:
+            raise fault_of(reply.status, reply.data, CONTROLLER)
+        return chunks_of(reply, CONTROLLER)
+
+    def _ask(self, method: str, path: str, body: bytes = b"", *, stream: bool = False) -> urllib3.BaseHTTPResponse:
+        """The answer of the first that has one. Raises `Refused` when none does."""
+        why: Refused | None = None
+        for address in dict.fromkeys((self._last, *self.membership.controllers, self.membership.controller)):
+            try:
+                reply = self._to(address).ask(method, path, body, stream=stream)
+            except Refused as no:
+                why = no
+                continue
+            if reply.status < 500:  # else it is there, and cannot: as one whose way to the database is cut
+                self._last = address
+                return reply
+            why = Refused(str(fault_of(reply.status, reply.data, CONTROLLER)))
+        assert why is not None
+        raise why
+
+    def _to(self, address: str) -> Connection:
+        found = self._connections.get(address)
+        if found is None:
+            found = Connection(CONTROLLER, parts(address), self._identity.client_context())
+            self._connections[address] = found
+        return found
+
+
+class _Directory(msgspec.Struct, frozen=True):
+    controllers: tuple[str, ...]
+    network: str
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -126,6 +175,13 @@ class AgentHost:
         self.agent.close()
         for part in self.parts:
             part.close()
+
+
+def learn(controller: Controller, file: Path) -> None:
+    """Know which controllers there are now, and keep that in a file for the next start."""
+    if controller.learn():
+        log.info("controllers.learned", controllers=controller.membership.controllers)
+        write_private(file, msgspec.json.format(msgspec.json.encode(controller.membership)))
 
 
 def renew(identity: Identity, membership: Membership, controller: Controller, now: float) -> None:

@@ -1,7 +1,8 @@
-"""Where agents knock: the controller's HTTPS port for machines that join, and for what agents need of it."""
+"""Where other machines knock: the controller's HTTPS port for those that join, for agents, and for other controllers."""
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote
@@ -12,12 +13,14 @@ from tiffin.core.certificates import Authority, Identity
 from tiffin.core.cloud import Cloud
 from tiffin.core.driver import Impossible, Refused
 from tiffin.core.errors import BadRequest, Fault
-from tiffin.core.https import HttpsServer, Reply, Request
+from tiffin.core.https import Answer, HttpsServer, Reply, Request
+from tiffin.services.compute.settings import Machines
 
 CONTROLLER = "controller"
 """What certificates of controllers name."""
-_RENEW_WHEN_LEFT = 180 * 86_400.0
-_DAYS = 3650
+RENEW_WHEN_LEFT = 180 * 86_400.0
+DAYS = 3650
+"""How long a controller's certificates live, who makes a new one at a start in the last `RENEW_WHEN_LEFT` seconds."""
 _PEM = "application/x-pem-file"
 T = TypeVar("T")
 
@@ -34,22 +37,27 @@ class Keys:
         """Have them all, and a certificate that does not end soon."""
         self.hosts.ensure(now)
         self.controllers.ensure(now)
-        if self.own.expires_at() - now < _RENEW_WHEN_LEFT:
+        if self.own.expires_at() - now < RENEW_WHEN_LEFT:
             request = self.own.request(CONTROLLER)
-            self.own.keep(self.controllers.sign(request, CONTROLLER, now, _DAYS), self.hosts.certificate())
+            self.own.keep(self.controllers.sign(request, CONTROLLER, now, DAYS), self.hosts.certificate())
 
 
 class Door:
-    """Answers agents, and who wants to become one."""
+    """Answers agents, and who wants to become one; other controllers by `exports`."""
 
-    def __init__(self, cloud: Cloud, keys: Keys) -> None:
-        self._cloud, self._keys = cloud, keys
+    def __init__(self, cloud: Cloud, keys: Keys, machines: Machines, exports: Answer) -> None:
+        self._cloud, self._keys, self._machines, self._exports = cloud, keys, machines, exports
 
     def open(self, address: tuple[str, int]) -> HttpsServer:
         """Raises OSError when nobody can listen there."""
-        server = HttpsServer(address, lambda: self._keys.own.server_context(strangers=True), self)
+        server = HttpsServer(address, self._context, self)
         server.start()
         return server
+
+    def _context(self) -> ssl.SSLContext:
+        context = self._keys.own.server_context(strangers=True)
+        context.load_verify_locations(self._keys.controllers.file)
+        return context
 
     def __call__(self, request: Request) -> Reply:
         try:
@@ -62,8 +70,10 @@ class Door:
             return Reply(503, msgspec.json.encode(str(no)))
 
     def _answer(self, request: Request) -> Reply:
-        from tiffin.services.compute import agents, joining
+        from tiffin.services.compute import agents, controllers, joining
 
+        if request.authority == self._keys.controllers.name:
+            return self._exports(request)
         if (request.method, request.path) == ("GET", "/authority"):
             return Reply(200, self._keys.controllers.certificate(), _PEM)
         if (request.method, request.path) == ("POST", "/join"):
@@ -71,6 +81,8 @@ class Door:
             return _json(joining.join(self._cloud, asked, self._keys.hosts, self._keys.controllers))
         if not request.peer or not agents.knows(self._cloud, request.peer):
             return Reply(403, b'"Only hosts that have joined are answered here."')
+        if (request.method, request.path) == ("GET", "/controllers"):
+            return _json(controllers.directory(self._cloud, self._machines))
         if (request.method, request.path) == ("POST", "/renew"):
             renewed = joining.renew(self._cloud, request.peer, request.body, self._keys.hosts)
             return Reply(200, renewed, _PEM)

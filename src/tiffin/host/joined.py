@@ -1,20 +1,24 @@
-"""The hosts of a cloud as its controller reaches them: this machine in the process, others by their agents."""
+"""The hosts of a cloud as a controller reaches them: its own in the process, others by their agents or controllers."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from sqlalchemy import select
 
 from tiffin.core.cloud import Cloud
 from tiffin.core.driver import Refused
 from tiffin.core.settings import parts
+from tiffin.services.compute.controllers import hosts_elsewhere
 from tiffin.services.compute.drivers.base import Hypervisor
 from tiffin.services.compute.tables import HostAgent
 from tiffin.services.network.drivers.base import HostNetwork
+
+if TYPE_CHECKING:
+    from tiffin.core.remote import Connection
 
 FRESH = 2.0
 """Seconds for which the list of hosts is believed."""
@@ -47,28 +51,30 @@ class Local(Protocol):
 
 
 class JoinedHosts:
-    """A `Hosts`: those of this process, and those that have joined."""
+    """A `Hosts`: those of this process, those that have joined, and those of the cloud's other controllers."""
 
     def __init__(self, cloud: Cloud, keys: Path, local: Local, clock: Callable[[], float]) -> None:
         """`keys`: the folder of the cloud's keys, which is looked into when there is a host to be reached."""
-        self._cloud, self._keys, self._local, self._clock = cloud, keys, local, clock
+        self.local = local
+        self._cloud, self._keys, self._clock = cloud, keys, clock
         self._here = frozenset(local.names())
         self._far: dict[tuple[str, str, str], _Host] = {}
+        self._controllers: dict[str, Connection] = {}
         self._known: dict[str, tuple[str, str]] = {}
         self._read_at = -FRESH
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
-        return sorted({*self._here, *self._joined()})
+        return sorted({*self._here, *self._elsewhere()})
 
     def hypervisor(self, host: str) -> Hypervisor:
-        return self._local.hypervisor(host) if host in self._here else self._reach(host).hypervisor
+        return self.local.hypervisor(host) if host in self._here else self._reach(host).hypervisor
 
     def network(self, host: str) -> HostNetwork:
-        return self._local.network(host) if host in self._here else self._reach(host).network
+        return self.local.network(host) if host in self._here else self._reach(host).network
 
     def _reach(self, name: str) -> _Host:
-        found = self._joined().get(name)
+        found = self._elsewhere().get(name)
         if found is None:
             raise Refused(f"There is no host {name} here (any more).")
         address, key = found
@@ -76,33 +82,44 @@ class JoinedHosts:
             host = self._far.get((name, address, key))
             if host is None:  # a host that joined anew, or moved, is another connection
                 self._forget(name)
-                host = self._far[name, address, key] = _Host(name, address, self._keys)
+                host = self._far[name, address, key] = self._connected(name, address, key)
         return host
+
+    def _connected(self, name: str, address: str, key: str) -> _Host:
+        # with libraries that a cloud of one machine never needs
+        from tiffin.core.remote import Connection
+        from tiffin.host.door import Keys
+        from tiffin.host.exports import of_host, to_controller
+
+        keys = Keys(self._keys)
+        if key:
+            return _Host(Connection(name, parts(address), keys.own.client_context()), HYPERVISOR, NETWORK)
+        if address not in self._controllers:
+            self._controllers[address] = to_controller(keys, address)
+        return _Host(self._controllers[address], of_host(name, HYPERVISOR), of_host(name, NETWORK))
 
     def _forget(self, name: str) -> None:
         for one in [known for known in self._far if known[0] == name]:
-            self._far.pop(one).connection.close()
+            host = self._far.pop(one)
+            if one[2]:  # a controller's connection is that of all of its hosts
+                host.connection.close()
 
-    def _joined(self) -> dict[str, tuple[str, str]]:
+    def _elsewhere(self) -> dict[str, tuple[str, str]]:
+        """(address, key) by the name of the host; no key for one that is another controller's."""
         now = self._clock()
         if not 0 <= now - self._read_at < FRESH:
             with self._cloud.database.read() as session:
-                rows = session.execute(select(HostAgent.name, HostAgent.address, HostAgent.key_digest)).all()
-            self._known, self._read_at = {name: (address, key) for name, address, key in rows}, now
+                agents = session.execute(select(HostAgent.name, HostAgent.address, HostAgent.key_digest)).all()
+                theirs = hosts_elsewhere(session, self._here) if self._cloud.database.is_server else {}
+            known = {name: (address, "") for name, address in theirs.items()}
+            self._known, self._read_at = known | {name: (address, key) for name, address, key in agents}, now
         return self._known
 
 
 class _Host:
-    def __init__(self, name: str, address: str, keys: Path) -> None:
-        # with libraries that a cloud of one machine never needs
-        from tiffin.core.remote import Connection
-        from tiffin.host.door import Keys
-
-        self.connection = Connection(name, parts(address), Keys(keys).own.client_context())
-        self.hypervisor = cast(Hypervisor, self._object(Hypervisor, HYPERVISOR))
-        self.network = cast(HostNetwork, self._object(HostNetwork, NETWORK))
-
-    def _object(self, protocol: type, name: str) -> Any:
+    def __init__(self, connection: Connection, hypervisor: str, network: str) -> None:
         from tiffin.core.remote import Remote
 
-        return Remote(protocol, name, self.connection)
+        self.connection = connection
+        self.hypervisor = cast(Hypervisor, Remote(Hypervisor, hypervisor, connection))
+        self.network = cast(HostNetwork, Remote(HostNetwork, network, connection))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +28,8 @@ from tiffin.services.network.drivers.ovn_checks import (
     router_ports,
 )
 
+FRESH = 0.5
+"""Seconds for which what another process told is believed."""
 Fate = Callable[[str], None]
 """Called with the name of a point before (`name?`) and after (`name!`) every effect; it may raise, as the world may."""
 
@@ -48,9 +52,12 @@ class Intents:
 class SimulatedNetwork:
     """A `NetworkBackend` in memory. A port is up once it is ensured and plugged on its host."""
 
-    def __init__(self, fate: Fate = no_fate) -> None:
+    def __init__(
+        self, fate: Fate = no_fate, elsewhere: Callable[[str], frozenset[str]] = lambda host: frozenset()
+    ) -> None:
+        """`elsewhere`: the ports that are plugged on a host of another process."""
         self.intents = Intents()
-        self.fate = fate
+        self.fate, self._elsewhere = fate, elsewhere
         self.hosts: dict[str, SimulatedHostNetwork] = {}
         self.lock = threading.RLock()
         self.plugged: dict[str, set[str]] = {}  # port -> hosts
@@ -121,7 +128,9 @@ class SimulatedNetwork:
         with self.lock:
             port = self.intents.ports.get(port_id)
             there = self.plugged.get(port_id, frozenset[str]())
-            return port is not None and (bool(there) if port.host is None else port.host in there)
+            if port is None or port.host is None or port.host in self.hosts:
+                return port is not None and (bool(there) if port.host is None else port.host in there)
+        return port_id in self._elsewhere(port.host)
 
     def forget_plug(self, port_id: str, host: str) -> None:
         there = self.plugged[port_id]
@@ -142,6 +151,7 @@ class SimulatedNetwork:
             return [Chassis(name, name, alive=True) for name in sorted(self.hosts)]
 
     def inventory(self) -> Inventory:
+        up = frozenset(id for id in list(self.intents.ports) if self.port_up(id))
         with self.lock:
             mine = self.intents
             return Inventory(
@@ -150,6 +160,7 @@ class SimulatedNetwork:
                 frozenset(mine.routers),
                 frozenset(mine.floating_ips),
                 frozenset(mine.security_groups),
+                up,
             )
 
     def close(self) -> None:
@@ -172,6 +183,23 @@ class SimulatedNetwork:
         return {port.network_id for port in self.intents.ports.values()} | {
             port.network_id for router in routers for port in router_ports(router)
         }
+
+
+class FarPlugs:
+    """The ports that are plugged on hosts of other processes, as of a moment ago; of a host that does not answer, as it
+    last told."""
+
+    def __init__(self, ask: Callable[[str], frozenset[str]]) -> None:
+        self._ask = ask
+        self._told: dict[str, tuple[float, frozenset[str]]] = {}
+
+    def __call__(self, host: str) -> frozenset[str]:
+        at, told = self._told.get(host, (-FRESH, frozenset[str]()))
+        if time.monotonic() - at >= FRESH:
+            with contextlib.suppress(Refused):
+                told = self._ask(host)
+            self._told[host] = time.monotonic(), told
+        return told
 
 
 class SimulatedHostNetwork:

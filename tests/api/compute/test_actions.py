@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api.compute.conftest import ComputeCloud
-from tiffin.core.driver import Impossible, Refused
+from tiffin.core.driver import Impossible, Refused, Turn
 from tiffin.services.compute import reconcilers
 from tiffin.simulator.hypervisor import Timing
 from tiffin.simulator.world import Troubles
@@ -312,6 +312,7 @@ def test_a_guest_that_nobody_claims_is_removed(cloud: ComputeCloud) -> None:
     cloud.do("DELETE", f"/servers/{id}")
     cloud.settle()
     cloud.world.guests[id] = guest
+    cloud.clock.now += 1
     reconcilers.guests(cloud.cloud)
     cloud.settle()
     assert cloud.world.guests == {}
@@ -341,3 +342,31 @@ def test_a_port_goes_from_a_server_with_a_long_life_to_a_new_one(cloud: ComputeC
     new = cloud.server(networks=[{"port": port}])
     assert cloud.states(new) == ("ACTIVE", "active", None, 1)
     assert cloud.ports(new)[0]["status"] == "ACTIVE"
+
+
+def test_and_from_a_new_one_back_to_the_old(cloud: ComputeCloud) -> None:
+    port, old = cloud.port(cloud.network_id)["id"], cloud.server()
+    cloud.clock.now += 1000
+    reconcilers.hosts(cloud.cloud)
+    new = cloud.server(networks=[{"port": port}])
+    assert cloud.do("DELETE", f"/servers/{new}/os-interface/{port}").status == 202
+    cloud.settle()
+    cloud.clock.now += 1
+    assert cloud.do("POST", f"/servers/{old}/os-interface", {"interfaceAttachment": {"port_id": port}}).status == 200
+    cloud.settle()
+    assert port in cloud.plugs("host-1").plugged()
+    assert {one["id"]: one["status"] for one in cloud.ports(old)}[port] == "ACTIVE"
+
+
+def test_what_is_plugged_without_a_server_is_unplugged(cloud: ComputeCloud) -> None:
+    id = cloud.server()
+    (mine,) = [port["id"] for port in cloud.ports(id)]
+    stray = cloud.port(cloud.network_id)["id"]
+    cloud.plugs("host-1").ensure_plugged(Turn(1), stray, "fa:16:3e:00:00:01", 1442)
+    reconcilers.plugs(cloud.cloud)
+    cloud.settle()
+    cloud.clock.now += 1
+    assert cloud.plugs("host-1").plugged() == {mine}
+    new = cloud.server(networks=[{"port": stray}])
+    assert cloud.states(new)[0] == "ACTIVE"
+    assert cloud.plugs("host-1").plugged() == {mine, stray}

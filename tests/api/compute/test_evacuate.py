@@ -29,7 +29,8 @@ def fall_silent(cloud: ComputeCloud, name: str) -> None:
 
 def come_back(cloud: ComputeCloud, name: str) -> None:
     cloud.hosts.there[name] = cloud.buried  # type: ignore[attr-defined]
-    for reconcile in (reconcilers.hosts, reconcilers.guests, reconcilers.metadata):
+    cloud.clock.now += 1
+    for reconcile in (reconcilers.hosts, reconcilers.guests, reconcilers.plugs, reconcilers.metadata):
         reconcile(cloud.cloud)
     cloud.settle()
 

@@ -38,6 +38,49 @@ def test_services_in_old_words(cloud: ComputeCloud) -> None:
     assert cloud.do("PUT", "/os-services/enable", {**body, "host": "none"}, **old).status == 404
 
 
+OLD: dict[str, Any] = {"token": "admin", "at": "compute 2.42"}
+
+
+def test_hosts_before_2_43(cloud: ComputeCloud) -> None:
+    cloud.server()
+    assert cloud.ok("GET", "/os-hosts", **OLD)["hosts"] == [{"host_name": "host-1", "service": "compute", "zone": "nova"}]
+    assert [len(cloud.ok("GET", f"/os-hosts?zone={zone}", **OLD)["hosts"]) for zone in ("nova", "", "moon")] == [1, 1, 0]
+    lines = [line["resource"] for line in cloud.ok("GET", "/os-hosts/host-1", **OLD)["host"]]
+    assert [line["project"] for line in lines] == ["(total)", "(used_now)", "(used_max)", "p1"]
+    assert {line["host"] for line in lines} == {"host-1"}
+    assert [(line["cpu"], line["memory_mb"], line["disk_gb"]) for line in lines[1:]] == [(1, 512, 1)] * 3
+
+
+def test_a_host_is_disabled_in_old_words(cloud: ComputeCloud) -> None:
+    assert cloud.ok("PUT", "/os-hosts/host-1", {"status": "Disable"}, **OLD) == {"host": "host-1", "status": "disabled"}
+    assert cloud.ok("GET", "/os-services", token="admin")["services"][0]["status"] == "disabled"
+    assert "ComputeFilter" in cloud.show(cloud.server())["fault"]["message"]
+    assert cloud.ok("PUT", "/os-hosts/host-1", {"status": "enable"}, **OLD)["status"] == "enabled"
+    assert cloud.states(cloud.server())[0] == "ACTIVE"
+
+
+def test_what_hosts_do_not_do(cloud: ComputeCloud) -> None:
+    for body, status in (
+        ({}, 400),
+        ({"status": "x"}, 400),
+        ({"maintenance_mode": "x"}, 400),
+        ({"status": "enable", "color": 1}, 400),
+        ({"maintenance_mode": "enable", "status": "disable"}, 501),
+    ):
+        assert cloud.do("PUT", "/os-hosts/host-1", body, **OLD).status == status
+    assert cloud.ok("GET", "/os-services", token="admin")["services"][0]["status"] == "enabled"
+    for verb in ("startup", "shutdown", "reboot"):
+        assert cloud.do("GET", f"/os-hosts/host-1/{verb}", **OLD).status == 501
+        assert cloud.do("GET", f"/os-hosts/none/{verb}", **OLD).status == 404
+        assert cloud.do("GET", f"/os-hosts/host-1/{verb}", at="compute 2.42").status == 403
+    assert cloud.do("PUT", "/os-hosts/none", {"status": "enable"}, **OLD).status == 404
+    assert cloud.do("GET", "/os-hosts/none", **OLD).status == 404
+    for method, path in (("GET", ""), ("GET", "/host-1"), ("PUT", "/host-1")):
+        body = {"status": "enable"} if method == "PUT" else None
+        assert cloud.do(method, f"/os-hosts{path}", body, at="compute 2.42").status == 403
+        assert cloud.do(method, f"/os-hosts{path}", body, token="admin", at="compute 2.43").status == 404
+
+
 def test_a_service_with_servers_stays(cloud: ComputeCloud) -> None:
     id = cloud.server()
     (shown,) = cloud.ok("GET", "/os-services", token="admin")["services"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,12 +13,11 @@ import pytest
 from sqlalchemy import func, select, update
 
 from api.compute.conftest import SERVICES, ComputeCloud
+from databases import side_by_side
 from tiffin.core.cloud import ServiceRef
-from tiffin.core.database import Database
 from tiffin.core.driver import Refused
 from tiffin.core.engine import Engine
 from tiffin.core.settings import SettingsError, section
-from tiffin.core.tables import Table
 from tiffin.services.compute import reconcilers
 from tiffin.services.compute.scheduler.model import NoHost
 from tiffin.services.compute.scheduler.request import wish_of
@@ -79,6 +77,9 @@ class Cloud(ComputeCloud):
     def failed_builds(self) -> dict[str, int]:
         with self.cloud.database.read() as session:
             return {name: n for name, n in session.execute(select(ComputeHost.name, ComputeHost.failed_builds))}  # noqa: C416
+
+    def where(self, id: str) -> Any:
+        return self.show(id, token="admin")["OS-EXT-SRV-ATTR:host"]
 
     def host_of(self, **more: Any) -> str:
         """The host of a new server, or why it has none."""
@@ -302,23 +303,86 @@ def test_chance_decides_among_the_best(make: Callable[..., Cloud]) -> None:
     assert len({cloud.host_of() for _ in range(9)}) > 1
 
 
-def test_a_host_that_fails_builds_is_avoided_until_one_goes_well(cloud: Cloud) -> None:
+def fall_ill(cloud: Cloud, *hosts: str) -> Callable[[], None]:
+    """Hosts that start no guest; what is returned makes them well."""
+
     def no(point: str) -> None:
         if point.startswith("ensure_running"):
             raise Refused("the host is ill")
 
-    hypervisor: Any = cloud.hosts.there["host-1"][0]
-    hypervisor._fate, well = no, hypervisor._fate
-    id = cloud.server(networks="none")
-    for _ in range(10):
+    hypervisors: list[Any] = [cloud.hosts.there[host][0] for host in hosts]
+    well = [hypervisor._fate for hypervisor in hypervisors]
+    for hypervisor in hypervisors:
+        hypervisor._fate = no
+
+    def heal() -> None:
+        for hypervisor, fate in zip(hypervisors, well, strict=True):
+            hypervisor._fate = fate
+
+    return heal
+
+
+def try_long(cloud: Cloud) -> None:
+    for _ in range(40):
         cloud.clock.now += 20
         reconcilers.hosts(cloud.cloud)
+        reconcilers.guests(cloud.cloud)
         cloud.settle()
-    assert "the host is ill" in cloud.show(id)["fault"]["message"]
+
+
+def holds(cloud: Cloud, id: str) -> bool:
+    """Whether the server has room anywhere."""
+    return bool(cloud.ask("GET", f"/placement/allocations/{id}", "admin").json["allocations"])
+
+
+def test_what_a_host_refuses_is_built_on_another(cloud: Cloud) -> None:
+    heal = fall_ill(cloud, "host-1")
+    id = cloud.server()
+    try_long(cloud)
+    assert (cloud.states(id)[0], cloud.where(id)) == ("ACTIVE", "host-2")
+    assert {name: set(world.guests) for name, world in cloud.worlds.items()} == {"host-1": set(), "host-2": {id}, "host-3": set()}
+    assert [port["binding:host_id"] for port in cloud.ports(id)] == ["host-2"]
+    assert cloud.plugs("host-1").plugged() == frozenset()
+    assert cloud.failed_builds() == {"host-1": 1, "host-2": 0, "host-3": 0}
+    heal()
     assert {cloud.host_of() for _ in range(5)} == {"host-2", "host-3"}
-    hypervisor._fate = well
     assert cloud.host_of(token="admin", host="host-1") == "host-1"
     assert cloud.failed_builds() == {"host-1": 0, "host-2": 0, "host-3": 0}
+
+
+@pytest.mark.parametrize(
+    ("most", "asked", "tried"),
+    [(3, {}, ["host-1", "host-2", "host-3"]), (2, {}, ["host-1", "host-2"]), (3, {"host": "host-2"}, ["host-2"])],
+)
+def test_what_all_refuse_is_on_no_host_and_has_no_room(
+    make: Callable[..., Cloud], most: int, asked: dict[str, str], tried: list[str]
+) -> None:
+    cloud = make(sections=rules(max_attempts=most))
+    fall_ill(cloud, "host-1", "host-2", "host-3")
+    id = cloud.server(token="admin", **asked)
+    try_long(cloud)
+    shown = cloud.show(id, token="admin")
+    assert (shown["status"], "the host is ill" in shown["fault"]["message"]) == ("ERROR", True)
+    assert (shown["OS-EXT-SRV-ATTR:host"], holds(cloud, id)) == (None, False)
+    assert [port["binding:host_id"] for port in cloud.ports(id)] == [""]
+    assert all(world.guests == {} for world in cloud.worlds.values())
+    assert [host for host, n in sorted(cloud.failed_builds().items()) if n] == tried
+    assert cloud.do("DELETE", f"/servers/{id}", token="admin").status == 204
+    cloud.settle()
+    assert cloud.ports(id) == []
+
+
+def test_what_a_silent_host_still_has_goes_when_it_answers_again(cloud: Cloud) -> None:
+    fall_ill(cloud, "host-1")
+    id = cloud.server()
+    assert set(cloud.worlds["host-1"].guests) == {id}  # its disks
+    silent = cloud.hosts.there.pop("host-1")
+    try_long(cloud)
+    assert (cloud.states(id)[0], cloud.where(id)) == ("ACTIVE", "host-2")
+    cloud.hosts.there["host-1"] = silent
+    try_long(cloud)
+    assert cloud.worlds["host-1"].guests == {}
+    assert cloud.plugs("host-1").plugged() == frozenset()
 
 
 def test_hints_know_only_the_projects_own_servers(cloud: Cloud) -> None:
@@ -339,11 +403,7 @@ SMALL = msgspec.structs.replace(FACTS, vcpus=2, cpu_allocation_ratio=1.0)
 @pytest.fixture
 def racing(tmp_path: Path) -> Iterator[ComputeCloud]:
     """A cloud of four hosts with room for two servers each, whose database takes real turns."""
-    database = None
-    if "TIFFIN_TEST_DATABASE" not in os.environ:
-        database = Database(f"sqlite:///{tmp_path / 'x.db'}", durable=False)
-        Table.metadata.create_all(database.writer)
-    cloud = ComputeCloud(database=database)
+    cloud = ComputeCloud(database=side_by_side(tmp_path))
     cloud.hosts.there.clear()
     for n in range(1, 5):
         cloud.add_host(f"small-{n}", SMALL)

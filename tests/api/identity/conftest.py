@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import Connection, select
 
 from api.identity import answers
 from support import Clock, TestCloud
 from tiffin.core.cloud import ServiceRef
+from tiffin.core.database import Database
 from tiffin.core.http.local import Reply
 from tiffin.core.world import World
 from tiffin.services.identity import tables
@@ -32,16 +33,25 @@ NO_MATTER = ("remaining_uses", "failed_logins", "failed_at", "last_active_at")
 MOST_COMPARED = 300
 
 
-def _rows(connection: Connection, table: Any) -> set[Any]:
-    columns = [c for c in table.__table__.columns if c.name not in NO_MATTER]
-    return {repr(row) for row in connection.execute(select(*columns).limit(MOST_COMPARED))}
+def _query(table: Any) -> str:
+    columns = ", ".join(c.name for c in table.__table__.columns if c.name not in NO_MATTER)
+    return f"SELECT {columns} FROM {table.__tablename__} LIMIT {MOST_COMPARED}"
 
 
-def what_matters(connection: Connection) -> tuple[set[Any], set[Any], int]:
-    """The rows that tokens depend on, and the epoch."""
-    things = set().union(*(_rows(connection, t) for t in THINGS))
-    relations = set().union(*(_rows(connection, t) for t in RELATIONS))
-    return things, relations, connection.scalar(select(tables.Epoch.value)) or 0
+_THINGS, _RELATIONS = ([_query(table) for table in tables_] for tables_ in (THINGS, RELATIONS))
+_EPOCH = "SELECT value FROM " + tables.Epoch.__tablename__
+
+
+def what_matters(database: Database) -> tuple[set[Any], set[Any], int]:
+    """The rows that tokens depend on, and the epoch. Asked of the driver itself: it is done for each request of a test."""
+    with contextlib.closing(database.engine.raw_connection()) as connection:
+        cursor = connection.cursor()
+        things, relations = (
+            {(query, repr(row)) for query in queries for row in cursor.execute(query)}
+            for queries in (_THINGS, _RELATIONS)
+        )
+        epoch = list(cursor.execute(_EPOCH))
+        return things, relations, epoch[0][0] if epoch else 0
 
 
 class IdentityCloud(TestCloud):
@@ -62,6 +72,8 @@ class IdentityCloud(TestCloud):
             secrets=self.identity.secrets,
         )
         self.cloud.add(Identity, self.identity)
+        self._matters: tuple[set[Any], set[Any], int] | None = None
+        self.cloud.database.on_commit(self._changed)
         self.sent: set[str] = set()
         with self.cloud.database.write() as session:
             options = BootstrapOptions(rounds=4)
@@ -80,15 +92,27 @@ class IdentityCloud(TestCloud):
         """What changes who may what calls `touch`."""
         if method in ("GET", "HEAD"):
             return super().ask(method, url, token, json, **headers)
-        with self.cloud.database.engine.connect() as connection:
-            things, relations, epoch = what_matters(connection)
+        things, relations, epoch = self._what_matters()
         reply = super().ask(method, url, token, json, **headers)
-        with self.cloud.database.engine.connect() as connection:
-            things_now, relations_now, epoch_now = what_matters(connection)
+        things_now, relations_now, epoch_now = self._what_matters()
         if len(things) < MOST_COMPARED and len(relations) < MOST_COMPARED:
             same = things <= things_now and relations == relations_now
             assert same or epoch != epoch_now, f"{method} {url} changes who may what, and does not `touch`"
         return reply
+
+    def _what_matters(self) -> tuple[set[Any], set[Any], int]:
+        """As it is now; read anew only when something has been committed since."""
+        if self._matters is None:
+            self._matters = what_matters(self.cloud.database)
+        return self._matters
+
+    def forget(self) -> None:
+        """What was remembered of rows, here and in the service: they may have changed."""
+        self._changed()
+        self.identity.forget()
+
+    def _changed(self) -> None:
+        self._matters = None
 
     def auth(self, identity: dict[str, Any], scope: Any = None, query: str = "") -> Reply:
         body: dict[str, Any] = {"identity": identity}

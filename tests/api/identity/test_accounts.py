@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from api.identity.conftest import IdentityCloud
 from api.identity.password_rules import DAY, change, demand, login, make, update
-from tiffin.core.database import Database
-from tiffin.core.tables import Change, Table
+from databases import side_by_side
+from tiffin.core.tables import Change
 from tiffin.services.identity import compliance
 from tiffin.services.identity.settings import PasswordSettings
 from tiffin.services.identity.tables import Project, User
@@ -88,8 +88,7 @@ def test_other_secrets_and_other_proofs_do_not_lock(cloud: IdentityCloud) -> Non
 
 
 def test_failures_at_the_same_time_are_all_counted(tmp_path: Path) -> None:
-    rules, database = PasswordSettings(lockout_failure_attempts=1000), Database(f"sqlite:///{tmp_path / 'x.db'}")
-    Table.metadata.create_all(database.engine)
+    rules, database = PasswordSettings(lockout_failure_attempts=1000), side_by_side(tmp_path)
     with database.write() as session:
         session.add(Project(id="d", name="d", is_domain=True, enabled=True, description=""))
         session.flush()

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from api.identity.conftest import ADMIN_PASSWORD, URL
+from databases import another, side_by_side
 from support import Clock
 from tiffin.core.cloud import Cloud, ServiceRef
 from tiffin.core.database import Database
 from tiffin.core.http.app import make
 from tiffin.core.http.local import LocalClient, Reply
-from tiffin.core.tables import Table
 from tiffin.core.world import World
 from tiffin.services.identity.passcodes import passcode
 from tiffin.services.identity.public import BootstrapOptions, Identity, IdentitySettings, Keys, bootstrap
@@ -39,12 +39,11 @@ class Processes:
     def _start(self, folder: Path) -> LocalClient:
         world = World(clock=self.clock)
         identity = Identity(Keys(folder / "keys"), world, IdentitySettings(password_rounds=4))
-        database = Database(f"sqlite:///{folder / 'x.db'}", durable=False)
+        database = another(self.databases[0]) if self.databases else side_by_side(folder)
         self.databases.append(database)
         refs = [ServiceRef("identity", "/identity", "tiffin.services.identity.service")]
         cloud = Cloud(database, world, refs, authenticator=identity.authenticate, secrets=identity.secrets)
         cloud.service("identity")
-        Table.metadata.create_all(database.engine)
         cloud.add(Identity, identity)
         return LocalClient(make(cloud, lambda detail: (200, {})))
 
@@ -68,7 +67,7 @@ class Processes:
         return str(self.do("POST", "/users", {"user": {"name": name, "password": "pw"}}).json["user"]["id"])
 
     def close(self) -> None:
-        for database in self.databases:
+        for database in reversed(self.databases):
             database.close()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from collections.abc import Iterator
 
 import pytest
@@ -11,35 +9,30 @@ import pytest
 from api.identity.conftest import IdentityCloud
 from api.identity.personas import PERSONAS, Row, Scene, all_rows, allowed
 from shapes import shape
+from stored import Stored, stored
 from tiffin.services.identity.service import service
 
 ROWS = all_rows()
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Scene, Stored]]:
     """All personas, made once: they are most of what a row costs."""
     made = IdentityCloud(tmp_path_factory.mktemp("keys"))
-    yield Scene(made)
+    scene, kept = Scene(made), stored(made.cloud.database)
+    kept.keep()
+    yield scene, kept
+    kept.close()
     made.close()
 
 
 @pytest.fixture
-def scene(stage: Scene) -> Iterator[Scene]:
+def scene(stage: tuple[Scene, Stored]) -> Iterator[Scene]:
     """As it was made, whatever a row changes."""
-    connection = stage.cloud.cloud.database.engine.raw_connection()
-    try:
-        rows = connection.driver_connection
-        if not isinstance(rows, sqlite3.Connection):  # rows that a server keeps stay changed: things are made anew anyhow
-            yield stage
-            return
-        with contextlib.closing(sqlite3.connect(":memory:")) as kept:
-            rows.backup(kept)
-            yield stage
-            kept.backup(rows)
-    finally:
-        connection.close()
-    stage.cloud.identity.forget()
+    scene, kept = stage
+    yield scene
+    kept.restore()
+    scene.cloud.forget()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tiffin.core.database import Database
+from databases import side_by_side
 from tiffin.core.http import app
 from tiffin.core.http.local import LocalClient
-from tiffin.core.tables import Table
 
 from .conftest import ImageCloud
 
@@ -22,11 +20,7 @@ PATCH = {"X-Auth-Token": "member", "Content-Type": "application/openstack-images
 @pytest.fixture
 def cloud(tmp_path: Path) -> Iterator[ImageCloud]:
     """In which transactions run side by side."""
-    database = None
-    if "TIFFIN_TEST_DATABASE" not in os.environ:
-        database = Database(f"sqlite:///{tmp_path / 'tiffin.db'}", durable=False)
-        Table.metadata.create_all(database.writer)
-    made = ImageCloud(database=database)
+    made = ImageCloud(database=side_by_side(tmp_path))
     yield made
     made.close()
 

@@ -14,6 +14,10 @@ from tiffin.services.network import public
 from tiffin.services.network.drivers.base import NetworkBackend
 from tiffin.simulator.network import SimulatedHostNetwork, SimulatedNetwork
 
+TICK = 0.001
+"""Seconds that each request takes: what two of them made due is due in their order, as on a real clock. Of what is due at the
+same instant an engine runs any first."""
+
 
 class NetworkCloud(TestCloud):
     """Paths are under /network/v2.0/; `make` gives what was made."""
@@ -28,6 +32,7 @@ class NetworkCloud(TestCloud):
         public.watch(self.cloud)
 
     def call(self, method: str, path: str, token: str = "member", json: Any = None, **headers: str) -> Reply:
+        self.clock.now += TICK
         return self.ask(method, f"/network/v2.0/{path}", token, json, **headers)
 
     def make(self, kind: str, token: str = "member", **values: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from support import MemoryDatabase
+from databases import MemoryDatabase
 from tiffin.core.errors import Conflict, NotFound
 from tiffin.core.world import World
 from tiffin.services.placement import public as p

@@ -176,14 +176,14 @@ def act_in_transaction(x: Exchange) -> None:
         return
     if x.operation.prepare is not None and not prepare(x, x.operation.prepare):
         return
-    with x.front.gate, x.cloud.database.write() as session, x.call.transaction(session):
+    with x.front.writer, x.cloud.database.write() as session, x.front.gate, x.call.transaction(session):
         if not _replay(x):
             run(x, TRANSACTION)
 
 
 def prepare(x: Exchange, slow_work: Callable[..., Any]) -> bool:
     """Whether there is anything left to do: not for who may not, nor for what was done before."""
-    with x.front.gate, x.call.read():
+    with x.call.read(), x.front.gate:
         if _replay(x):
             return False
         find_target(x)
@@ -229,7 +229,7 @@ def check_policy(x: Exchange) -> None:
 def look_first(x: Exchange) -> None:
     """Target and policy of an operation without a transaction of its own, in one that ends before it begins."""
     if x.operation.policy is not None or x.operation.about is not None:
-        with x.front.gate, x.call.read():
+        with x.call.read(), x.front.gate:
             find_target(x)
             check_policy(x)
 

@@ -52,6 +52,7 @@ class Front:
         the interpreter's lock."""
         self.cloud = cloud
         self.gate = threading.BoundedSemaphore(short_requests)
+        self.writer = threading.Lock()  # taken before the gate: who waits for other writers keeps no reader waiting
         self._routes: dict[str, Routes] = {}
         self._prefixes = {ref.prefix.strip("/"): ref for ref in cloud.refs}
 

@@ -15,11 +15,11 @@ from tiffin.core import changes
 from tiffin.core.certificates import Authority, BadCertificate, fingerprint, key_digest
 from tiffin.core.cloud import Cloud
 from tiffin.core.errors import BadRequest, Conflict, Forbidden
-from tiffin.services.compute.tables import ComputeHost, HostAgent, HostToken, Migration, Server
+from tiffin.services.compute.settings import HOST_NAME
+from tiffin.services.compute.tables import ComputeHost, Controller, HostAgent, HostToken, Migration, Server
 
 CERTIFICATE_DAYS = 365
 TOKEN_SECONDS = 3600.0
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]{2,45}\]|[0-9A-Za-z.-]{1,253}):[0-9]{1,5}")
 
 
@@ -116,14 +116,15 @@ def renew(cloud: Cloud, host: str, request: bytes, hosts: Authority) -> bytes:
 
 
 def remove(session: Session, now: float, host: str) -> bool:
-    """Take part no more: whatever its certificate says, the machine is not asked, and is not answered. Raises `Conflict`
-    while servers are on it."""
-    row = session.get(HostAgent, host)
+    """Take part no more: whatever its certificate says, the machine is not asked, and is not answered; a controller, until
+    it is started again. Raises `Conflict` while servers are on it."""
+    row: HostAgent | Controller | None = session.get(HostAgent, host) or session.get(Controller, host)
     if row is None:
         return False
-    if session.scalar(select(Server.id).where(Server.host == host, Server.deleted_at.is_(None)).limit(1)):
+    its = row.hosts if isinstance(row, Controller) else [host]
+    if session.scalar(select(Server.id).where(Server.host.in_(its), Server.deleted_at.is_(None)).limit(1)):
         raise Conflict(f"There are servers on {host}; move or delete them first.")
-    there = or_(Migration.source == host, Migration.dest == host)
+    there = or_(Migration.source.in_(its), Migration.dest.in_(its))
     if session.scalar(select(Migration.id).where(there, Migration.settled.is_(False)).limit(1)):
         raise Conflict(f"Servers are moving from or to {host}; confirm or revert that first.")
     session.delete(row)
@@ -133,7 +134,7 @@ def remove(session: Session, now: float, host: str) -> bool:
 
 
 def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
+    if not HOST_NAME.fullmatch(name):
         raise BadRequest(f"{name[:80]!r} is no name for a host: letters, digits, dots and hyphens, at most 63.")
 
 

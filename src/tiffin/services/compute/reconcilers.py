@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import structlog
 from sqlalchemy import false, or_, select, update
@@ -14,9 +14,10 @@ from tiffin.core.driver import Refused
 from tiffin.core.sql import listed
 from tiffin.core.tables import LifecycleRow
 from tiffin.services.compute import host_rows, rules
-from tiffin.services.compute.drivers.base import GuestState, HostFacts, Hosts
+from tiffin.services.compute.drivers.base import GuestState, HostFacts, HostPorts, Hosts
 from tiffin.services.compute.lifecycles.metadata import METADATA
 from tiffin.services.compute.lifecycles.moving import servers_promised_on
+from tiffin.services.compute.lifecycles.orphan import unclaimed_ports
 from tiffin.services.compute.lifecycles.parts import KIND
 from tiffin.services.compute.resources.availability_zones import is_up
 from tiffin.services.compute.tables import ComputeHost, Migration, Server, ServerNic
@@ -38,8 +39,9 @@ def hosts(cloud: Cloud) -> None:
     now = cloud.world.clock()
     with cloud.database.write() as session:
         session.execute(update(ComputeHost).where(ComputeHost.name.in_(listed(found))).values(seen_at=now))
-        if new:
-            host_rows.add(session, cloud.world, {name: found[name] for name in new})
+        if new:  # another controller may have looked at the same moment
+            known = set(session.scalars(select(ComputeHost.name).where(ComputeHost.name.in_(new))))
+            host_rows.add(session, cloud.world, {name: found[name] for name in new if name not in known})
         for name in changed:
             host_rows.store(session, cloud.world, name, found[name])
         for aggregate_id, host_id in sorted(left_out):
@@ -153,20 +155,33 @@ def _power(state: GuestState | None) -> int:
     return rules.POWER[state.power] if state else rules.SHUTDOWN
 
 
-def _remove(cloud: Cloud, session: Session, id: str, host: str) -> None:
+def _remove(cloud: Cloud, session: Session, id: str, host: str, **more: bool) -> None:
     """Begin the removal of an orphan, unless it is being removed, or a teardown is on its way."""
     busy = select(LifecycleRow.id).where(LifecycleRow.resource_id == id, LifecycleRow.kind.in_((KIND, ORPHAN)))
     if session.scalar(busy) is None:
-        log.warning("guest.orphan", guest=id, host=host)
-        lifecycle.begin(
-            session, cloud.world, ORPHAN, id, request_id=f"req-{cloud.world.new_id()}", frame={"host": host}
-        )
+        log.warning("host.orphan", id=id, host=host, **more)
+        lifecycle.begin(session, cloud.world, ORPHAN, id, request_id=_request_id(cloud), frame={"host": host, **more})
+
+
+def plugs(cloud: Cloud) -> None:
+    """Ports that hosts have plugged against the servers that are there."""
+    plugged = {host: ports for host, ports in _asked(cloud.part(Hosts), lambda host: host.plugged()) if ports}
+    ids = {id for ports in plugged.values() for id in ports}
+    at = select(ServerNic.port_id, Server.host).join(Server, Server.id == ServerNic.server_id)
+    with cloud.database.read() as session:
+        claimed = {(host, id) for id, host in session.execute(at.where(ServerNic.port_id.in_(listed(ids))))}
+        suspects = {host: {id for id in ports if (host, id) not in claimed} for host, ports in plugged.items()}
+        unclaimed = [(h, id) for h, those in suspects.items() if those for id in unclaimed_ports(session, h, those)]
+    if unclaimed:
+        with cloud.database.write() as session:
+            for host, id in sorted(unclaimed):
+                _remove(cloud, session, id, host, port=True)
+
 
 
 def metadata(cloud: Cloud) -> None:
     """Metadata addresses that hosts answer on, against the networks that their servers are on."""
-    hosts = cloud.part(Hosts)
-    real = {name: hosts.network(name).metadata_networks() for name in _answering(hosts)}
+    real = dict(_asked(cloud.part(Hosts), lambda host: host.metadata_networks()))
     if not any(real.values()):
         return
     with cloud.database.read() as session:
@@ -185,11 +200,12 @@ def metadata(cloud: Cloud) -> None:
                 lifecycle.begin(session, world, METADATA, world.new_id(), request_id=request_id, frame=frame)
 
 
-def _answering(hosts: Hosts) -> Iterator[str]:
+def _asked(hosts: Hosts, what: Callable[[HostPorts], frozenset[str]]) -> Iterator[tuple[str, frozenset[str]]]:
+    """(host, its answer), of those that answer."""
     for name in hosts.names():
         try:
-            hosts.network(name)
+            answer = what(hosts.network(name))
         except Refused as no:
             log.warning("host.silent", host=name, why=str(no))
             continue
-        yield name
+        yield name, answer

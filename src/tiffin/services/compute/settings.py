@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -32,6 +33,7 @@ FilterName = Literal[
     "SimpleCIDRAffinityFilter",
 ]
 Many = Annotated[int, Meta(ge=1)]
+HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 
 
 class Weights(msgspec.Struct, frozen=True):
@@ -77,21 +79,30 @@ class Scheduler(msgspec.Struct, frozen=True):
     host_subset_size: Many = 1  # sites with several schedulers: among how many of the best hosts chance decides
     max_io_ops_per_host: Many = 8  # sites with slow disks, with IoOpsFilter: builds and copies at a time on a host
     max_instances_per_host: Many = 50  # sites that bound what one host's end takes along, with NumInstancesFilter
+    max_attempts: Many = 3  # sites with hosts that often refuse: on how many a server is tried before it is ERROR
     limit_tenants_to_placement_aggregate: bool = False  # sites whose projects have aggregates (filter_tenant_id) of their own
     placement_aggregate_required_for_tenants: bool = False  # the same: a project without one finds no host
     enable_isolated_aggregate_filtering: bool = False  # sites whose aggregates take only flavors that require their traits
 
 
 class Machines(msgspec.Struct, frozen=True):
-    """`[compute.machines]`: others that run guests for this cloud (docs/guides/hosts.md)."""
+    """`[compute.machines]`: others that run guests for this cloud, and other controllers (docs/guides/hosts.md)."""
 
-    listen: str = ""  # operators with more than one box: HOST:PORT where machines that join are answered, by TLS
+    listen: str = ""  # operators with more than one box: HOST:PORT where other machines are answered, by TLS
     underlay: str = ""  # the same: INTERFACE=ADDRESS/PREFIX of the wire to them, which the cloud takes; OVN answers at 6642
+    network: str = ""  # operators of several controllers: `listen` of the one that runs the networks; empty in that one
+    name: str = ""  # operators whose machine's host name is not its alone: its name among the hosts and controllers
 
     def __post_init__(self) -> None:
         """Raises ValueError for what cannot be meant."""
         if self.listen and not ADDRESS.fullmatch(self.listen):
             raise ValueError(f"listen: {self.listen!r} is not HOST:PORT, as in 192.0.2.1:8443")
+        if self.listen.rpartition(":")[0] in ("0.0.0.0", "[::]"):  # noqa: S104  # compared with, not bound to
+            raise ValueError("listen: write the address at which the other machines reach this one, not a wildcard")
+        if self.network and not (self.listen and ADDRESS.fullmatch(self.network)):
+            raise ValueError("network: write HOST:PORT, what `listen` is on that controller, and set `listen` here, too")
+        if self.name and not HOST_NAME.fullmatch(self.name):
+            raise ValueError(f"name: {self.name[:80]!r} is no name for a host: letters, digits, dots and hyphens, at most 63")
         if self.underlay and not self.listen:
             raise ValueError("underlay: set listen, too, where the machines at its other end are answered")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, Text, text
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tiffin.core.tables import ENCRYPTED, SECRET, Id, Table, Time
@@ -190,6 +190,17 @@ class HostAgent(Table):
     key_digest: Mapped[Id]  # SHA-256 of its public key
     joined_at: Mapped[Time]
     certified_at: Mapped[Time]
+
+
+class Controller(Table):
+    """A controller, as the others of its cloud and the agents of hosts reach it."""
+
+    __tablename__ = "controller"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    node: Mapped[str]  # its engine's
+    address: Mapped[str]  # HOST:PORT of its door; empty: it has none
+    network: Mapped[str]  # HOST:PORT of the controller that runs the networks; empty: this one does
+    hosts: Mapped[list[str]] = mapped_column(JSON)  # which it reaches in its own process
 
 
 class Aggregate(Table):

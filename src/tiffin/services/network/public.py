@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from tiffin.core.actor import Actor
@@ -20,6 +20,7 @@ from tiffin.services.network.columns import (
     addresses_column,
     has_address,
     port_infos,
+    ports_of,
     security_groups_column,
 )
 from tiffin.services.network.drivers import base
@@ -53,7 +54,6 @@ __all__ = [
     "delete_port",
     "delete_security_group",
     "delete_security_group_rule",
-    "existing_ports",
     "find_security_groups",
     "has_address",
     "network_spec",
@@ -207,7 +207,7 @@ def claim_port(
 
 
 def bind_port(session: Session, now: float, port_id: str, host: str, request_id: str) -> None:
-    """Let this host have the port; `host` is the name of its chassis."""
+    """Let this host have the port; `host` is the name of its chassis, "" for none."""
     row = session.get(t.PortRow, port_id)
     if row is None:
         raise faults.missing("port", port_id)
@@ -243,17 +243,6 @@ def set_port_groups(session: Session, now: float, port_id: str, group_ids: Seque
     touch(row, now)
     w.record("update", (ports.CHANGE, port_id), row.project_id, after={"security_groups": list(group_ids)})
     w.realise(PORT, port_id)
-
-
-def ports_of(session: Session, device_id: str, project_id: str) -> list[PortInfo]:
-    """The ports of a server, oldest first, by one statement. A port of another project is none of its, whatever device
-    its owner has written on it."""
-    return port_infos(session, and_(t.PortRow.device_id == device_id, t.PortRow.project_id == project_id))
-
-
-def existing_ports(session: Session, port_ids: Collection[str]) -> set[str]:
-    """Those of these ports that there are."""
-    return set(session.scalars(select(t.PortRow.id).where(t.PortRow.id.in_(port_ids))))
 
 
 def ports_ready(session: Session, port_ids: Collection[str]) -> bool:

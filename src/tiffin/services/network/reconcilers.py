@@ -34,8 +34,7 @@ def watch(cloud: Cloud) -> None:
 
 def reconcile(cloud: Cloud) -> None:
     """Wake what the backend lacks, what it has too much, and ports whose status is not what it says."""
-    backend = cloud.part(NetworkBackend)
-    real = backend.inventory()
+    real = cloud.part(NetworkBackend).inventory()
     with cloud.database.read() as session:
         rows: dict[str, set[str]] = {
             NETWORK: set(session.scalars(select(t.NetworkRow.id))),
@@ -53,7 +52,7 @@ def reconcile(cloud: Cloud) -> None:
         PORT: real.ports,
     }
     differing = [(kind, id) for kind, ids in rows.items() for id in sorted(ids ^ there[kind])]
-    stale = [(PORT, id) for id in sorted(rows[PORT] & real.ports) if backend.port_up(id) != (id in up)]
+    stale = [(PORT, id) for id in sorted(rows[PORT] & real.ports) if (id in real.up) != (id in up)]
     for kind, id in differing + stale:
         _wake(cloud, kind, id)
 

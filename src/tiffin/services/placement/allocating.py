@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
-from sqlalchemy import Table, bindparam, delete, insert, select, update
+from sqlalchemy import Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.util import identity_key
 
@@ -75,16 +75,23 @@ def give_back(session: Session, consumer_ids: Collection[str]) -> set[str]:
     return touched
 
 
+_FORGET = delete(t.Consumer).where(t.Consumer.id == bindparam("consumer_id"))
+
+
 def forget(session: Session, consumer_id: str) -> None:
-    session.execute(
-        delete(t.Consumer).where(t.Consumer.id == consumer_id), execution_options={"synchronize_session": "fetch"}
-    )
+    session.execute(_FORGET, {"consumer_id": consumer_id}, execution_options={"synchronize_session": "fetch"})
+
+
+_MINE = _ALLOCATIONS.c.consumer_id.in_(bindparam("consumers", expanding=True))
+_HELD = select(_ALLOCATIONS.c.provider_id).where(_MINE).distinct()
+_LET_GO = (
+    delete(_ALLOCATIONS).where(_MINE).returning(*(_ALLOCATIONS.c[n] for n in ("provider_id", "resource_class", "used")))
+)
 
 
 def _held_by(session: Session, consumer_ids: Collection[str]) -> set[str]:
     session.flush()
-    mine = _ALLOCATIONS.c.consumer_id.in_(consumer_ids)
-    return set(session.scalars(select(_ALLOCATIONS.c.provider_id).where(mine).distinct()))
+    return set(session.scalars(_HELD, {"consumers": list(consumer_ids)}))
 
 
 _CHANGE_USED = (
@@ -97,8 +104,7 @@ _CHANGE_USED = (
 
 
 def _let_go(session: Session, consumer_ids: Collection[str]) -> None:
-    gone = delete(_ALLOCATIONS).where(_ALLOCATIONS.c.consumer_id.in_(consumer_ids))
-    given = session.execute(gone.returning(*(_ALLOCATIONS.c[n] for n in ("provider_id", "resource_class", "used")))).all()
+    given = session.execute(_LET_GO, {"consumers": list(consumer_ids)}).all()
     _change_used(session, [(provider_id, name, -used) for provider_id, name, used in given])
 
 
@@ -107,26 +113,35 @@ def _change_used(session: Session, changes: Sequence[tuple[str, str, int]]) -> N
         session.execute(_CHANGE_USED, [{"at_provider": p, "of_class": c, "more": n} for p, c, n in changes])
 
 
+_GIVE = insert(_ALLOCATIONS)
+
+
 def _take(session: Session, consumer_id: str, held: Wanted) -> None:
     rows = [(provider_id, name, used) for provider_id, resources in held.items() for name, used in resources.items()]
     columns = ("consumer_id", "provider_id", "resource_class", "used")
-    session.execute(insert(_ALLOCATIONS), [dict(zip(columns, (consumer_id, *row), strict=True)) for row in rows])
+    session.execute(_GIVE, [dict(zip(columns, (consumer_id, *row), strict=True)) for row in rows])
     _change_used(session, rows)
+
+
+_KNOWN = (
+    update(_CONSUMERS)
+    .where(_CONSUMERS.c.id == bindparam("consumer_id"))
+    .values(
+        generation=_CONSUMERS.c.generation + 1,
+        type=func.coalesce(bindparam("new_type", type_=_CONSUMERS.c.type.type), _CONSUMERS.c.type),
+        **{name: bindparam(name) for name in ("project_id", "user_id", "updated_at")},
+    )
+    .returning(_CONSUMERS.c.id)
+)
+_NEW = insert(_CONSUMERS)
 
 
 def _keep(session: Session, now: float, consumer: Consumer) -> None:
     values = {"project_id": consumer.project_id, "user_id": consumer.user_id, "updated_at": now}
-    if consumer.type is not None:
-        values["type"] = consumer.type
-    known = session.execute(
-        update(_CONSUMERS)
-        .where(_CONSUMERS.c.id == consumer.id)
-        .values(generation=_CONSUMERS.c.generation + 1, **values)
-        .returning(_CONSUMERS.c.id)
-    ).first()
+    known = session.execute(_KNOWN, {"consumer_id": consumer.id, "new_type": consumer.type, **values}).first()
     if known is None:
-        values.setdefault("type", "unknown")
-        session.execute(insert(_CONSUMERS), [{"id": consumer.id, "generation": 1, "created_at": now, **values}])
+        new = {"id": consumer.id, "type": consumer.type or "unknown", "generation": 1, "created_at": now, **values}
+        session.execute(_NEW, [new])
     else:
         _is_stale(session, t.Consumer, consumer.id)
 

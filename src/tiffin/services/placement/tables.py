@@ -38,7 +38,7 @@ class Inventory(Table):
 class ProviderTrait(Table):
     __tablename__ = "provider_trait"
     provider_id: Mapped[Id] = mapped_column(ForeignKey("resource_provider.id", ondelete="CASCADE"), primary_key=True)
-    trait: Mapped[str] = mapped_column(primary_key=True)
+    trait: Mapped[str] = mapped_column(primary_key=True, index=True)
 
 
 class ProviderAggregate(Table):

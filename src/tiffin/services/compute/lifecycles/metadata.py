@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from tiffin.core.driver import Refused, StaleTurn, Turn
@@ -25,10 +25,14 @@ def users(session: Session, host: str, network_id: str) -> list[str]:
     )
 
 
+_TURN = select(LifecycleRow.turn).where(
+    LifecycleRow.kind == "network.network", LifecycleRow.resource_id == bindparam("network_id")
+)
+
+
 def turn_of(session: Session, network_id: str) -> Turn:
     """The network's own turn: whoever speaks of its metadata speaks as of that."""
-    row = select(LifecycleRow.turn).where(LifecycleRow.kind == "network.network", LifecycleRow.resource_id == network_id)
-    found = session.scalar(row)
+    found = session.scalar(_TURN, {"network_id": network_id})
     return GONE if found is None else Turn(found)
 
 

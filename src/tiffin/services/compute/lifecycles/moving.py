@@ -61,7 +61,7 @@ class Moving(ServerParts):
         """Choose where to. What the server has stays its migration's; the server takes the new room."""
         row, move = self._row(), self._move()
         try:
-            place(self, row, move, avoid=move.source if self.args["elsewhere"] else None)
+            place(self, row, move, avoid=(move.source,) if self.args["elsewhere"] else ())
         except NoHost as none:
             return self._stayed(row, move, f"No valid host was found. {none}")
         row.task_state, move.status, move.updated_at = "resize_migrating", "migrating", self.now
@@ -243,7 +243,7 @@ class Moving(ServerParts):
             placement.hand_over(self.db, self.cloud.world, move.id, consumer)
 
 
-def place(life: ServerParts, row: Server, move: Migration, *, avoid: str | None) -> None:
+def place(life: ServerParts, row: Server, move: Migration, *, avoid: Collection[str]) -> None:
     """Choose where a move leads, and take the room there; the migration holds the room that the server had.
     Raises `NoHost`, having changed nothing, and `Refused`."""
     columns = {column.name: getattr(row, column.name) for column in Server.__table__.columns}

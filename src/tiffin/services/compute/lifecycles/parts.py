@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from tiffin.core.lifecycle import Lifecycle, Outcome, rest
 from tiffin.services.compute import rules
@@ -21,11 +21,14 @@ LOOK = 0.2
 """Seconds between two looks at a guest that takes its time."""
 
 
+_PORTS = select(ServerNic.port_id).where(ServerNic.server_id == bindparam("server_id"))
+
+
 class ServerParts(Lifecycle):
     kind = KIND
 
     def _row(self) -> Server:
-        return self.db.scalars(select(Server).where(Server.id == self.id)).one()
+        return self.db.scalars(wiring.SERVER, {"server_id": self.id}).one()
 
     def _wiring(self) -> wiring.Wiring:
         with self.read() as session:
@@ -36,7 +39,7 @@ class ServerParts(Lifecycle):
         return self.part(Hosts).hypervisor(found.server.host)
 
     def _ports(self) -> list[str]:
-        return list(self.db.scalars(select(ServerNic.port_id).where(ServerNic.server_id == self.id)))
+        return list(self.db.scalars(_PORTS, {"server_id": self.id}))
 
     def _fail_image(self, id: str, reason: str) -> None:
         image.fail_image(self.db, id, reason, now=self.now, request_id=self.request_id)
@@ -52,9 +55,9 @@ class ServerParts(Lifecycle):
         self.db.flush()
 
     def _bind(self, row: Server) -> None:
-        """Let the ports follow the server to its host."""
+        """Let the ports follow the server to its host, or from the one that it had."""
         for port_id in self._ports():
-            network.bind_port(self.db, self.now, port_id, str(row.host), self.request_id)
+            network.bind_port(self.db, self.now, port_id, row.host or "", self.request_id)
 
     def _leave_metadata(self, host: str) -> None:
         """Have a host no longer answer for each of the server's networks on which no server of that host is left."""
@@ -67,7 +70,7 @@ class ServerParts(Lifecycle):
     def _forget_on(self, host: str) -> None:
         """Have nothing of the server on a host."""
         with self.read() as session:
-            ports = list(session.scalars(select(ServerNic.port_id).where(ServerNic.server_id == self.id)))
+            ports = list(session.scalars(_PORTS, {"server_id": self.id}))
         self.part(Hosts).hypervisor(host).forget_guest(self.turn, self.id)
         for port_id in ports:
             self.part(Hosts).network(host).forget_plugged(self.turn, port_id)

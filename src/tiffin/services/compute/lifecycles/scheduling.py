@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
@@ -22,8 +24,8 @@ TRIES = 5
 """Hosts that are tried, best first, when others take the room at this moment."""
 
 
-def place(cloud: Cloud, session: Session, server: Server, *, avoid: str | None = None) -> None:
-    """Choose a host, another than `avoid`, and allocate there. Raises `NoHost` with what left none, `Refused` when it was a
+def place(cloud: Cloud, session: Session, server: Server, *, avoid: Collection[str] = ()) -> None:
+    """Choose a host, none of those to `avoid`, and allocate there. Raises `NoHost` with what left none, `Refused` when it was a
     close race."""
     settings: Settings = cloud.service("compute").settings
     request = _request(session, server)
@@ -39,7 +41,7 @@ def place(cloud: Cloud, session: Session, server: Server, *, avoid: str | None =
     found = facts.hosts(session, wish, heard_since, needs, known)
     if not found:
         raise NoHost(_why(session, wish))
-    hosts = filters.passing([host for host in found if host.name != avoid], asked)
+    hosts = filters.passing([host for host in found if host.name not in avoid], asked)
     if not hosts:
         raise NoHost("There is no other host with room.")
     rules = settings.scheduler

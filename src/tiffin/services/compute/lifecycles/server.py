@@ -47,11 +47,11 @@ class ServerLife(Evacuating):
 
     @inside
     def start(self) -> Outcome:
-        row = self._row()
+        row, refused = self._row(), self.frame.get("refused_by", ())
         try:
-            scheduling.place(self.cloud, self.db, row)
+            scheduling.place(self.cloud, self.db, row, avoid=refused)
         except NoHost as none:
-            self._fail(row, f"No valid host was found. {none}")
+            self._fail(row, self.reason if refused else f"No valid host was found. {none}")
             return rest()
         row.task_state = "spawning"
         self._bind(row)
@@ -75,14 +75,39 @@ class ServerLife(Evacuating):
     @inside
     def built(self) -> Outcome:
         row = self._row()
+        build_ended(self.db, str(row.host), well=True)
         row.vm_state, row.power_state, row.fault = "active", rules.RUNNING, None
         row.launched_at, row.admin_password = self.now, None
+        self.frame.pop("refused_by", None)
         self._evacuated("done")
-        build_ended(self.db, str(row.host), well=True)
         if self.frame.pop("was_stopped", False):
             row.task_state = "powering-off"
             return go("halt")
         return self._settled(row, "create.end" if "rebuilt" not in self.frame else "rebuild.end")
+
+    @outside
+    def unbuild(self) -> Outcome:
+        """Have nothing left on the host where the build has failed."""
+        self._forget_on(str(self._wiring().server.host))
+        return go("unbuilt")
+
+    @inside
+    def unbuilt(self) -> Outcome:
+        """No host has it, and it has no room; another host is tried when it was this one that refused."""
+        row, host = self._row(), str(self._row().host)
+        tried = [*self.frame.get("refused_by", ()), host]
+        self._leave_metadata(host)
+        placement.release(self.db, self.id)
+        row.host = row.node = None
+        self._bind(row)
+        self.frame["reason"] = self.frame.pop("unbuilt")
+        if self.frame.pop("was_refused"):
+            build_ended(self.db, host, well=False)
+            if len(tried) < self.cloud.service("compute").settings.scheduler.max_attempts and not row.forced_host:
+                self.frame["refused_by"], row.task_state = tried, "scheduling"
+                return go("start")
+        self._fail(row, self.reason)
+        return rest()
 
     @inside
     def rebuild(self) -> Outcome:
@@ -244,6 +269,8 @@ class ServerLife(Evacuating):
         row, step = self._row(), str(self.frame.get("failed_step", self.step))
         if step in ("sweep", "leave"):
             return rest()
+        if row.vm_state == "building" and row.host is not None:
+            return self._not_built(step)
         if (turned := self._move_failed(row, step)) is not None:
             return turned
         left: dict[str, str] = {}
@@ -256,7 +283,7 @@ class ServerLife(Evacuating):
         fatal = row.vm_state == "building" or step in _FATAL or (step == "reboot" and self.args.get("hard"))
         if fatal:
             self._evacuated("failed")
-            if step == "build" and "refusal" in self.frame:  # by the host, not for what the user brought
+            if step == "build" and self.frame.get("refusal"):  # by the host, not for what the user brought
                 build_ended(self.db, str(row.host), well=False)
             self._fail(row, self.reason)
             return rest()
@@ -265,6 +292,13 @@ class ServerLife(Evacuating):
             return rest()
         self.frame["left"] = left
         return go("sweep")
+
+    def _not_built(self, step: str) -> Outcome:
+        """What a silent host still has goes when that host answers again: no row names it any more."""
+        if step in ("unbuild", "unbuilt"):
+            return go("unbuilt")
+        self.frame |= {"unbuilt": self.reason, "was_refused": bool(self.frame.get("refusal"))}
+        return go("unbuild")
 
     @outside
     def sweep(self) -> Outcome:

@@ -6,7 +6,7 @@ import contextlib
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from tiffin.core.driver import StaleTurn, Turn
@@ -30,12 +30,16 @@ class Wiring(msgspec.Struct):
     networks: list[tuple[Turn, Any]]  # the newest turn that the network's own lifecycle has used, and its spec
 
 
+SERVER = select(Server).where(Server.id == bindparam("server_id"))
+_NICS = select(ServerNic.port_id).where(ServerNic.server_id == bindparam("server_id")).order_by(ServerNic.position)
+
+
 def read(session: Session, server_id: str) -> Wiring:
     """Raises `NoResultFound` for a server without a row."""
-    server = session.scalars(select(Server).where(Server.id == server_id)).one()
-    found = {port.id: port for port in network.ports_of(session, server_id, server.project_id)}
-    nics = session.scalars(select(ServerNic).where(ServerNic.server_id == server_id).order_by(ServerNic.position))
-    ports = [found[nic.port_id] for nic in nics if nic.port_id in found]
+    server = session.scalars(SERVER, {"server_id": server_id}).one()
+    nics = session.scalars(_NICS, {"server_id": server_id}).all()
+    found = {port.id: port for port in network.ports_of(session, server_id, server.project_id)} if nics else {}
+    ports = [found[port_id] for port_id in nics if port_id in found]
     specs = [
         (turn_of(session, id), network.network_spec(session, id)) for id in dict.fromkeys(p.network_id for p in ports)
     ]

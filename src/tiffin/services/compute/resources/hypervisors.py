@@ -71,21 +71,22 @@ def _here() -> Any:
     return (Server.host == ComputeHost.name, Server.deleted_at.is_(None))
 
 
-def _looking() -> Select[Any]:
-    def used(amount: Any) -> Any:
-        return select(total(amount)).where(*_here()).scalar_subquery()
-
-    servers = children(select(Server.id).where(*_here()).correlate(ComputeHost), name=Server.number, uuid=Server.id)
-    busy = select(func.count()).where(*_here(), Server.task_state.is_not(None)).scalar_subquery()
-    return select(
-        *ComputeHost.__table__.columns,
-        servers.label("servers"),
-        used(Server.vcpus).label("vcpus_used"),
-        used(Server.memory_mb).label("memory_used"),
-        used(Server.root_gb + Server.ephemeral_gb).label("disk_used"),
-        select(func.count()).where(*_here()).scalar_subquery().label("guests"),
-        busy.label("busy"),
-    ).order_by(ComputeHost.number)
+def _looking(*, servers: bool = False, used: bool = False) -> Select[Any]:
+    """Hypervisors with what is asked for of them, by one statement: the `servers` there, how much of them is `used`."""
+    columns: list[Any] = [*ComputeHost.__table__.columns]
+    if servers:
+        there = select(Server.id).where(*_here()).correlate(ComputeHost)
+        columns.append(children(there, name=Server.number, uuid=Server.id).label("servers"))
+    if used:
+        amounts = {
+            "vcpus_used": total(Server.vcpus),
+            "memory_used": total(Server.memory_mb),
+            "disk_used": total(Server.root_gb + Server.ephemeral_gb),
+            "guests": func.count(),
+            "busy": func.count(Server.task_state),
+        }
+        columns += [select(amount).where(*_here()).scalar_subquery().label(name) for name, amount in amounts.items()]
+    return select(*columns).order_by(ComputeHost.number)
 
 
 def _brief(call: Call, row: Any, *, servers: bool) -> dict[str, Any]:
@@ -95,7 +96,7 @@ def _brief(call: Call, row: Any, *, servers: bool) -> dict[str, Any]:
         "state": "up" if is_up(row, call.now, call.service.settings) else "down",
         "status": "disabled" if row.disabled else "enabled",
     }
-    refs = [ServerRef(name=rules.instance_name(one["name"]), uuid=one["uuid"]) for one in row.servers]
+    refs = [ServerRef(name=rules.instance_name(one["name"]), uuid=one["uuid"]) for one in row.servers] if servers else []
     if servers and (refs or call.version >= (2, 75)):
         found["servers"] = refs
     return found
@@ -132,16 +133,15 @@ def _detail(call: Call, row: Any, *, servers: bool, uptime: bool = True) -> Deta
     )
 
 
-def _list(call: Call) -> tuple[list[Any], dict[str, Any]]:
-    """The rows, and the link to the next ones."""
-    query = _looking()
+def _list(call: Call, query: Select[Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The rows of `_looking`, and the link to the next ones."""
     pattern = call.param("hypervisor_hostname_pattern") if call.version >= (2, 53) else None
     if pattern:
         if call.param("limit") or call.param("marker"):
             raise BadRequest(
                 "Paging over hypervisors with the hypervisor_hostname_pattern query parameter is not supported."
             )
-        return _named_like(call, pattern), {}
+        return _named_like(call, pattern, query), {}
     limit = limit_of(call.param("limit"), MAX_PAGE) if call.version >= (2, 33) else None
     marker = call.param("marker") if call.version >= (2, 33) else None
     if marker:
@@ -160,9 +160,9 @@ def _list(call: Call) -> tuple[list[Any], dict[str, Any]]:
     return rows[:limit], {"hypervisors_links": [{"rel": "next", "href": href}]}
 
 
-def _named_like(call: Call, pattern: str) -> list[Any]:
+def _named_like(call: Call, pattern: str, query: Select[Any]) -> list[Any]:
     """The rows of hypervisors with this in their name. Raises `NotFound`."""
-    rows = list(call.db.execute(_looking().where(ComputeHost.hostname.contains(pattern, autoescape=True))))
+    rows = list(call.db.execute(query.where(ComputeHost.hostname.contains(pattern, autoescape=True))))
     if not rows:
         raise NotFound(f"No hypervisor matching '{pattern[:64]}' could be found.")
     return rows
@@ -174,31 +174,32 @@ def _wants_servers(call: Call) -> bool:
 
 @hypervisors.operation("GET", policy=("os_compute_api:os-hypervisors:list", ADMIN))
 def index(call: Call) -> dict[str, Any]:
-    rows, more = _list(call)
-    return {"hypervisors": [_brief(call, row, servers=_wants_servers(call)) for row in rows], **more}
+    wanted = _wants_servers(call)
+    rows, more = _list(call, _looking(servers=wanted))
+    return {"hypervisors": [_brief(call, row, servers=wanted) for row in rows], **more}
 
 
 @hypervisors.operation("GET", "/detail", policy=("os_compute_api:os-hypervisors:list-detail", ADMIN))
 def detail(call: Call) -> dict[str, Any]:
-    rows, more = _list(call)
     wanted = _wants_servers(call)
+    rows, more = _list(call, _looking(servers=wanted, used=True))
     return {"hypervisors": [_detail(call, row, servers=wanted) for row in rows], **more}
 
 
 @hypervisors.operation("GET", "/statistics", policy=("os_compute_api:os-hypervisors:statistics", ADMIN), until=(2, 88))
 def statistics(call: Call) -> dict[str, Any]:
-    rows = [_detail(call, row, servers=False) for row in call.db.execute(_looking()) if not row.disabled]
+    rows = [_detail(call, row, servers=False) for row in call.db.execute(_looking(used=True)) if not row.disabled]
     names = ("vcpus", "vcpus_used", "memory_mb", "memory_mb_used", "free_ram_mb", "local_gb", "local_gb_used",
              "free_disk_gb", "disk_available_least", "current_workload", "running_vms")  # fmt: skip
     totals = {name: sum(getattr(row, name) for row in rows) for name in names}
     return {"hypervisor_statistics": {"count": len(rows), **totals}}
 
 
-def _one(call: Call, id: str) -> Any:
+def _one(call: Call, id: str, query: Select[Any]) -> Any:
     column: Any = ComputeHost.id if call.version >= (2, 53) else ComputeHost.number
     known = call.version >= (2, 53) or (id.isdecimal() and len(id) < 19)
     key = id if call.version >= (2, 53) else int(id) if known else 0
-    row = call.db.execute(_looking().where(column == key)).first() if known else None
+    row = call.db.execute(query.where(column == key)).first() if known else None
     if row is None:
         raise NotFound(f"Compute host {id[:64]} could not be found.")
     return row
@@ -206,12 +207,13 @@ def _one(call: Call, id: str) -> Any:
 
 @hypervisors.operation("GET", "/{id}", policy=("os_compute_api:os-hypervisors:show", ADMIN))
 def show(call: Call, id: str) -> dict[str, Any]:
-    return {"hypervisor": _detail(call, _one(call, id), servers=_wants_servers(call))}
+    wanted = _wants_servers(call)
+    return {"hypervisor": _detail(call, _one(call, id, _looking(servers=wanted, used=True)), servers=wanted)}
 
 
 @hypervisors.operation("GET", "/{id}/uptime", policy=("os_compute_api:os-hypervisors:uptime", ADMIN), until=(2, 88))
 def uptime(call: Call, id: str) -> dict[str, Any]:
-    row = _one(call, id)
+    row = _one(call, id, _looking())
     days = max(0, int(call.now - row.created_at)) // 86400
     return {"hypervisor": {**_brief(call, row, servers=False), "uptime": f"up {days} days"}}
 
@@ -220,11 +222,11 @@ def uptime(call: Call, id: str) -> dict[str, Any]:
     "GET", "/{pattern}/search", policy=("os_compute_api:os-hypervisors:search", ADMIN), until=(2, 53)
 )
 def search(call: Call, pattern: str) -> dict[str, Any]:
-    return {"hypervisors": [_brief(call, row, servers=False) for row in _named_like(call, pattern)]}
+    return {"hypervisors": [_brief(call, row, servers=False) for row in _named_like(call, pattern, _looking())]}
 
 
 @hypervisors.operation(
     "GET", "/{pattern}/servers", policy=("os_compute_api:os-hypervisors:servers", ADMIN), until=(2, 53)
 )
 def servers(call: Call, pattern: str) -> dict[str, Any]:
-    return {"hypervisors": [_brief(call, row, servers=True) for row in _named_like(call, pattern)]}
+    return {"hypervisors": [_brief(call, row, servers=True) for row in _named_like(call, pattern, _looking(servers=True))]}

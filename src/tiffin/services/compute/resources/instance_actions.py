@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from msgspec import UNSET, UnsetType
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from tiffin.core.call import Call
@@ -63,19 +63,23 @@ def begin(call: Call, server: Server, action: str, event: str | None = None) -> 
     )
 
 
+_ROWS = cast(Table, ServerAction.__table__)
+_FINISH = (
+    update(_ROWS)
+    .where(
+        _ROWS.c.server_id == bindparam("of_server"),
+        _ROWS.c.request_id == bindparam("by_request"),
+        _ROWS.c.finished_at.is_(None),
+    )
+    .values({name: bindparam(name) for name in ("finished_at", "updated_at", "result", "host", "details")})
+)
+
+
 def finish(session: Session, now: float, of: tuple[str, str], *, host: str | None, error: str | None = None) -> None:
     """Note how what was asked ended; `of` is (server id, request id)."""
-    server_id, request_id = of
-    session.execute(
-        update(ServerAction)
-        .where(
-            ServerAction.server_id == server_id,
-            ServerAction.request_id == request_id,
-            ServerAction.finished_at.is_(None),
-        )
-        .values(finished_at=now, updated_at=now, result="Error" if error else "Success", host=host, details=error),
-        execution_options={"synchronize_session": False},
-    )
+    of_server, by_request = of
+    end = {"finished_at": now, "updated_at": now, "result": "Error" if error else "Success", "host": host, "details": error}
+    session.execute(_FINISH, {"of_server": of_server, "by_request": by_request, **end})
 
 
 def _view(call: Call, row: Any) -> ActionOut:

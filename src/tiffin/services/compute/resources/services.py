@@ -76,7 +76,7 @@ def _find(call: Call, body: Named) -> ComputeHost:
     return row
 
 
-def _changed(call: Call, row: ComputeHost) -> None:
+def changed(call: Call, row: ComputeHost) -> None:
     show_status(call.db, row)
     call.record("update", ("compute.service", row.service_id), after={
         "disabled": row.disabled, "disabled_reason": row.disabled_reason, "forced_down": row.forced_down})  # fmt: skip
@@ -86,7 +86,7 @@ def _changed(call: Call, row: ComputeHost) -> None:
 def enable(call: Call, body: Named) -> dict[str, Any]:
     row = _find(call, body)
     row.disabled, row.disabled_reason = False, None
-    _changed(call, row)
+    changed(call, row)
     return {"service": {"host": row.name, "binary": BINARY, "status": "enabled"}}
 
 
@@ -94,7 +94,7 @@ def enable(call: Call, body: Named) -> dict[str, Any]:
 def disable(call: Call, body: Named) -> dict[str, Any]:
     row = _find(call, body)
     row.disabled, row.disabled_reason = True, None
-    _changed(call, row)
+    changed(call, row)
     return {"service": {"host": row.name, "binary": BINARY, "status": "disabled"}}
 
 
@@ -104,7 +104,7 @@ def disable_with_reason(call: Call, body: Named) -> dict[str, Any]:
         raise BadRequest("Missing disabled reason field")
     row = _find(call, body)
     row.disabled, row.disabled_reason = True, str(body.disabled_reason)
-    _changed(call, row)
+    changed(call, row)
     shown = {"host": row.name, "binary": BINARY, "status": "disabled", "disabled_reason": row.disabled_reason}
     return {"service": shown}
 
@@ -115,7 +115,7 @@ def force_down(call: Call, body: Named) -> dict[str, Any]:
         raise BadRequest("Missing forced_down field")
     row = _find(call, body)
     row.forced_down = boolean(body.forced_down)
-    _changed(call, row)
+    changed(call, row)
     return {"service": {"host": row.name, "binary": BINARY, "forced_down": row.forced_down}}
 
 
@@ -147,7 +147,7 @@ def update(call: Call, id: str, body: Change) -> dict[str, Any]:
         row.disabled_reason = body.disabled_reason or None
     if body.forced_down is not UNSET:
         row.forced_down = boolean(body.forced_down)
-    _changed(call, row)
+    changed(call, row)
     zones = zone_of_hosts(call.db, call.service.settings.default_zone)
     return {"service": _view(call, row, zones[row.name])}
 

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
+import msgspec
 from sqlalchemy import Integer, Select, Table, and_, bindparam, cast, func, literal, select
 from sqlalchemy.orm import Session
 
-from tiffin.core.sql import listed
+from tiffin.core.sql import json_rows, listed
 from tiffin.services.compute.scheduler.filters import AGGREGATES, FACTS, INSTANCES
 from tiffin.services.compute.scheduler.model import Aggregate, Host
 from tiffin.services.compute.tables import Aggregate as AggregateRow
@@ -40,6 +41,7 @@ _COLUMNS = (
     _HOSTS.c.hypervisor_version,
 )
 """What `Host` begins with; what is free of `OWN` follows, then the facts."""
+_decode = msgspec.json.Decoder(list[Host]).decode
 _AGGREGATES = select(AggregateRow.number, AggregateRow.id, AggregateRow.availability_zone, AggregateRow.meta)
 _MEMBERS = select(AggregateHost.host, AggregateHost.aggregate)
 _IO_OPS = (
@@ -76,9 +78,9 @@ def _on_themselves(session: Session, wish: placement.Wish, heard_since: float, *
     """Where all comes from the host itself: one statement."""
     group = wish.groups[0]
     query = _hosts_with_room(tuple(group.resources), with_facts)
-    query = query.where(*placement.conditions(group, _HOSTS.c.id))
-    rows = session.execute(query, {"heard_since": heard_since, **placement.amounts(group)})
-    return [Host(*row) for row in rows.all()]
+    if conditions := placement.conditions(group, _HOSTS.c.id):
+        query = query.where(*conditions)
+    return _decode(session.scalar(query, {"heard_since": heard_since, **placement.amounts(group)}))
 
 
 @functools.lru_cache(maxsize=32)
@@ -87,7 +89,7 @@ def _hosts_with_room(classes: tuple[str, ...], with_facts: bool) -> Select[Any]:
     of_class = dict(zip(classes, list(room.c)[1:], strict=True))
     free = [of_class.get(name, literal(0.0)) for name in OWN]
     facts = [_HOSTS.c.facts] if with_facts else []
-    return select(*_COLUMNS, *free, *facts).join_from(room, _HOSTS, room.c.id == _HOSTS.c.id)
+    return select(json_rows(*_COLUMNS, *free, *facts)).join_from(room, _HOSTS, room.c.id == _HOSTS.c.id)
 
 
 def _over_trees(session: Session, wish: placement.Wish, heard_since: float, *, with_facts: bool) -> list[Host]:

@@ -19,7 +19,7 @@ class Aggregate(msgspec.Struct, frozen=True):
     meta: dict[str, str]
 
 
-class Host(msgspec.Struct):
+class Host(msgspec.Struct, array_like=True):
     """A host with room, as filters and weighers see it. What none of them needs is not fetched."""
 
     name: str

@@ -135,6 +135,7 @@ class Inventory(msgspec.Struct, frozen=True):
     routers: frozenset[str]
     floating_ips: frozenset[str]
     security_groups: frozenset[str]
+    up: frozenset[str]  # those of the ports that are up
 
 
 class NetworkBackend(Protocol):

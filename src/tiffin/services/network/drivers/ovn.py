@@ -144,12 +144,15 @@ def _chassis(rows: Rows, asked: int) -> list[Chassis]:
 
 
 def _inventory(rows: Rows) -> Inventory:
+    ports = {mark(row, "id"): _is_up(row) for row in rows.all("Logical_Switch_Port") if _is_guests(row)}
+
     def ids(table: str, kind: str) -> frozenset[str]:
         return frozenset(mark(row, "id") for row in rows.all(table) if mark(row, "kind") == kind)
 
     return Inventory(
         networks=ids("Logical_Switch", ovn_networks.KIND),
-        ports=ids("Logical_Switch_Port", ovn_ports.KIND),
+        ports=frozenset(ports),
+        up=frozenset(id for id, up in ports.items() if up),
         routers=ids("Logical_Router", ovn_routers.KIND),
         floating_ips=ids("NAT", ovn_routers.FLOATING_IP),
         security_groups=ids("Port_Group", ovn_security_groups.KIND),

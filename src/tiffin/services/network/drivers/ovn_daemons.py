@@ -128,7 +128,8 @@ class Daemons:
             if self._tunnels is not None:
                 connect(self.names, self._tunnels.underlay)
             if northd is None:
-                self._wait_for_southbound()
+                if self._tunnels is not None and not self._tunnels.patient:
+                    self._wait_for_southbound()
                 return
             self._external.connect()
             northd.result()

@@ -59,6 +59,7 @@ class Tunnels:
     certified: Certified
     listen: str | None = None
     southbound: str | None = None
+    patient: bool = False  # a start does not wait for it: it may be away, and is reached when it is back
 
     @property
     def member(self) -> bool:

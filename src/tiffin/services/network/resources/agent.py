@@ -6,6 +6,8 @@ import uuid
 from typing import Any
 
 from tiffin.core.call import Call
+from tiffin.core.driver import Refused
+from tiffin.core.errors import Unavailable
 from tiffin.core.resource import Resource
 from tiffin.core.world import iso
 from tiffin.services.network.drivers.base import Chassis, NetworkBackend
@@ -41,7 +43,10 @@ def _view(call: Call, chassis: Chassis) -> dict[str, Any]:
 
 
 def _agents(call: Call) -> list[dict[str, Any]]:
-    return [_view(call, chassis) for chassis in call.part(NetworkBackend).chassis()]
+    try:
+        return [_view(call, chassis) for chassis in call.part(NetworkBackend).chassis()]
+    except Refused as no:
+        raise Unavailable(f"The cloud's network does not answer: {no}") from no
 
 
 @resource.operation("GET", policy=None, transaction="none")
