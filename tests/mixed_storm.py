@@ -32,10 +32,10 @@ class Books:
 class BusyTenant(Tenant):
     """With a router to the outside, and an image of a guest that costs next to nothing."""
 
-    def __init__(self, cloud: RunningCloud) -> None:
+    def __init__(self, cloud: RunningCloud, disk: bytes = boot_sector.disk()) -> None:
         with cloud.connect() as connection:
             image = connection.image.create_image(
-                name=f"storm-{uuid.uuid4().hex[:8]}", disk_format="raw", container_format="bare", data=boot_sector.disk()
+                name=f"storm-{uuid.uuid4().hex[:8]}", disk_format="raw", container_format="bare", data=disk
             )
             self.public = str(next(net.id for net in connection.network.networks() if net.is_router_external))
         super().__init__(cloud, "m1.nano", image.name)
@@ -165,9 +165,11 @@ class MixedStorm(Storm):
             books.attached.append(answer["interfaceAttachment"]["port_id"])
 
     def _disconnect(self, id: str) -> None:
+        """From a server that is off: the guest of one sector would have to let go of it."""
         books = self.books[id]
         here = [port for port in books.attached if port not in books.detached]
-        if not here:
+        off = [action for action in books.asked if action in ("create", "start", "reboot", "stop")][-1] == "stop"
+        if not here or not off:
             return
         path = f"/compute/v2.1/servers/{id}/os-interface/{here[0]}"
         status, answer = self.owner.ask("DELETE", path, key=uuid.uuid4().hex)

@@ -15,15 +15,17 @@ _CODE = bytes.fromhex("""
 """)
 MARKER = b"TIFFIN"
 WRITTEN_AT_BOOT, WRITTEN_WHEN_TOLD = 512, 1024  # offsets of the marker on the disk
-_DATA, _DEAF = 0x1A0, 0x1B0
+_DATA, _DEAF, _WHERE = 0x1A0, 0x1B0, _CODE.index(bytes.fromhex("100001")) + 8
 
 
-def disk(*, deaf: bool = False, size: int = 1 << 20) -> bytes:
-    """A raw disk that boots it. A deaf one does not hear its power button."""
+def disk(*, deaf: bool = False, size: int = 1 << 20, sector_at_boot: int = 1) -> bytes:
+    """A raw disk that boots it. A deaf one does not hear its power button. `sector_at_boot`: where it writes then; what it is
+    told to write goes to the sector with this number but for the last byte, which is 2."""
     sector = bytearray(512)
     sector[: len(_CODE)] = _CODE
     sector[_DATA : _DATA + len(MARKER)] = MARKER
     sector[_DEAF] = deaf
+    sector[_WHERE : _WHERE + 4] = struct.pack("<I", sector_at_boot)
     # A partition that spans the disk: without one the format inspector takes the boot record for a damaged one.
     sector[446:462] = struct.pack("<B3sB3sII", 0x80, b"\x00\x02\x00", 0x83, b"\xfe\xff\xff", 1, size // 512 - 1)
     sector[510:] = b"\x55\xaa"

@@ -281,6 +281,22 @@ def test_a_stopped_server_whose_guest_runs_is_stopped(cloud: ComputeCloud) -> No
     assert cloud.world.guests[id].power == "shutdown"
 
 
+def test_an_active_server_whose_guest_is_paused_goes_on(cloud: ComputeCloud) -> None:
+    """QEMU pauses a guest that finds no room for what it writes; it is tried again until there is room."""
+    id = cloud.server()
+    for _ in range(2):
+        cloud.world.guests[id].power = "paused"
+        reconcilers.guests(cloud.cloud)
+        cloud.settle()
+        assert cloud.world.guests[id].power == "running"
+        assert cloud.states(id) == ("ACTIVE", "active", None, 1)
+    cloud.act(id, "pause")
+    cloud.settle()
+    reconcilers.guests(cloud.cloud)
+    cloud.settle()
+    assert cloud.states(id) == ("PAUSED", "paused", None, 3)
+
+
 def test_what_is_right_is_left_alone(cloud: ComputeCloud) -> None:
     id = cloud.server()
     before = cloud.show(id)["updated"]

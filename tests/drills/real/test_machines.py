@@ -44,7 +44,7 @@ def pid(file: Path) -> int:
 
 
 def test_an_agent(machines: tuple[RunningCloud, OtherMachine]) -> None:
-    """Its guests run on; when a person has started it again, all goes on."""
+    """Its guests run on; when a person has started it again, all goes on but what was tried for too long."""
     cloud, other = machines
     with load(cloud, other.home) as drill:
 
@@ -54,7 +54,8 @@ def test_an_agent(machines: tuple[RunningCloud, OtherMachine]) -> None:
             other.tiffin("host", "start")
 
         again(trouble)
-        assert end(drill).errors == []
+        errors = end(drill).errors
+        assert all("does not answer" in why for why in errors), errors
 
 
 @pytest.mark.parametrize("role", ["conf-db", "vswitchd", "ovn-controller"])
@@ -89,7 +90,8 @@ def test_a_machine_that_is_cut_off(machines: tuple[RunningCloud, OtherMachine]) 
             wires("up")
 
         again(trouble)
-        end(drill, patience=120)
+        errors = end(drill, patience=120).errors
+        assert all("does not answer" in why for why in errors), errors
 
 
 def _switch_of(cloud: RunningCloud) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +79,31 @@ def test_a_switch_that_crashes_comes_back_by_itself(daemons: Daemons) -> None:
     assert before is not None
     os.kill(before, signal.SIGSEGV)
     assert eventually(lambda: daemons.status()["vswitchd"] not in (None, before))
+
+
+def test_who_watches_starts_what_died_and_says_what_stays_away(daemons: Daemons) -> None:
+    before, stopping = daemons.status(), threading.Event()
+    watch = threading.Thread(target=daemons.watch, args=(stopping,))
+    watch.start()
+    try:
+        for pid, role in daemons.processes():
+            if role in ROLES:
+                os.kill(pid, signal.SIGKILL)
+        assert eventually(lambda: set(daemons.status().values()).isdisjoint({None, *before.values()}), 20)
+        database = daemons.names.central / "nb.db"
+        database.rename(database.with_suffix(".away"))
+        database.mkdir()  # nobody can serve that
+        for pid, role in daemons.processes():
+            if role == "nb-db":
+                os.kill(pid, signal.SIGKILL)
+        assert eventually(lambda: daemons.status()["nb-db"] is None)
+        time.sleep(1.0)
+        database.rmdir()
+        database.with_suffix(".away").rename(database)
+        assert eventually(lambda: None not in daemons.status().values(), 20)
+    finally:
+        stopping.set()
+        watch.join()
 
 
 def test_a_namespace_that_was_removed_comes_back_with_its_daemons(daemons: Daemons) -> None:

@@ -95,7 +95,7 @@ def _compare(cloud: Cloud, real: dict[str, dict[str, GuestState]]) -> None:
         for row in rows
         if row.task_state is None
         and row.vm_state in ("active", "paused", "stopped")
-        and _power(real[row.host].get(row.id)) != row.power_state
+        and not rules.as_promised(row.vm_state, row.power_state, _power(real[row.host].get(row.id)))
     ]
     orphans = [(id, host) for host, states in real.items() for id in states if id not in known]
     if not differing and not orphans and not strays:

@@ -40,6 +40,12 @@ _TELLING = ("active", "stopped", "error", "paused", "resized")
 WITH_PROGRESS = frozenset({"ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE"})
 
 
+def as_promised(vm_state: str, known: int, real: int) -> bool:
+    """Whether a guest's power state, `real`, is the `known` one and fits its server's state: one that is active is not to be
+    paused, which QEMU does to a guest that finds no room for what it writes."""
+    return real == known and (vm_state, real) != ("active", PAUSED)
+
+
 def status(vm_state: str, task_state: str | None) -> str:
     """The API's one word for both."""
     if vm_state in _TELLING and task_state in _WHILE:

@@ -248,7 +248,7 @@ class ServerLife(Evacuating):
         if row.task_state is not None or row.vm_state not in ("active", "paused", "stopped"):
             return rest()
         power = rules.POWER[seen["power"]]
-        if power == row.power_state:
+        if rules.as_promised(row.vm_state, row.power_state, power):
             return rest()
         row.power_state, row.updated_at = power, self.now
         if seen["power"] in ("shutdown", "crashed", "absent"):
@@ -258,6 +258,8 @@ class ServerLife(Evacuating):
                 self.record("power_off.unasked", KIND, after=after, project_id=row.project_id)
         elif row.vm_state == "stopped":
             return go("halt")
+        elif row.vm_state == "active" and seen["power"] == "paused":
+            return go("unpause")
         return rest()
 
     # --- the ways down --------------------------------------------------------------------------------------------------
