@@ -141,10 +141,12 @@ def _limits(database: Database, settings: Settings, identity: Identity) -> KeptL
 
 
 def take_place(composition: Composition) -> None:
-    """Be one of the cloud's controllers. Raises `SettingsError` when it cannot be beside the others."""
+    """Be one of the cloud's controllers, without what a predecessor here left half done. Raises `SettingsError` when it
+    cannot be beside the others."""
     from tiffin.services.compute import controllers
 
     cloud, machines = composition.cloud, _machines(composition.settings)
+    cloud.part(Scratch).clear()
     hosts = tuple(cloud.part(JoinedHosts).local.names())
     controllers.take_place(cloud, controllers.Mine(node(machines), composition.engine.node, machines, hosts))
 
