@@ -1,3 +1,4 @@
+# long: the one place that names every driver
 """The composition root: settings -> drivers -> services. The only module that names drivers."""
 
 from __future__ import annotations

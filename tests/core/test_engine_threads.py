@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from core.toy import ToyDialect
+from databases import side_by_side
 from support import TestCloud
 from tiffin.core import engine
 from tiffin.core.cloud import ServiceRef
-from tiffin.core.database import Database
 from tiffin.core.lifecycle import DUE, Lifecycle, Outcome, begin, done, go, inside, outside, rest
 from tiffin.core.service import Service
-from tiffin.core.tables import Table
 
 PATIENCE = 20.0
 THREADS = 4
@@ -51,9 +50,8 @@ service = Service("meeting", "meeting", "/meeting", "", ToyDialect(), resources=
 
 @pytest.fixture
 def cloud(tmp_path: Path) -> Iterator[TestCloud]:
-    database = Database(f"sqlite:///{tmp_path / 'x.db'}", durable=False)
-    Table.metadata.create_all(database.engine)
-    made = TestCloud([ServiceRef("meeting", "/meeting", "core.test_engine_threads")], database=database)
+    services = [ServiceRef("meeting", "/meeting", "core.test_engine_threads")]
+    made = TestCloud(services, database=side_by_side(tmp_path))
     made.cloud.add(Meeting, Meeting(THREADS + 1))
     yield made
     made.cloud.part(Meeting).abort()

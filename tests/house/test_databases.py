@@ -12,7 +12,7 @@ OF_ONE_DATABASE = re.compile(
 )
 KNOW_THEM_APART = {"databases.py", "stored.py"}
 """Of the tests: whoever else names one of them runs on that one only."""
-ABOUT_THEM = ("tests/postgresql/", "tests/house/")
+ABOUT_THEM = ("tests/postgresql/", "tests/house/", "tests/core/test_database.py")
 
 
 def test_services_know_no_database() -> None:
