@@ -310,11 +310,14 @@ class RealLab(Lab):
 
     def scribbled(self, guest: Guest) -> bool:
         self.snapshot(guest, "scribbled")
-        path = self.folder(guest.id) / "snapshots/scribbled/disk.qcow2"
-        line = ("qemu-img", "dd", "-f", "qcow2", "-O", "raw", "bs=512", "skip=2", "count=1", f"if={path}", "of=/dev/stdout")
-        found = subprocess.run(line, check=True, capture_output=True).stdout
+        disk = self.folder(guest.id) / "snapshots/scribbled/disk.qcow2"
+        raw = self.root / "scribbled"
+        subprocess.run(("qemu-img", "convert", "-f", "qcow2", "-O", "raw", str(disk), str(raw)), check=True)
+        with open(raw, "rb") as file:
+            file.seek(2 * 512)
+            found = file.read(6)
         self.hypervisor.forget_snapshot(ONE, "scribbled")
-        return found.startswith(b"TIFFIN")
+        return found == b"TIFFIN"
 
     def leftovers(self) -> list[str]:
         guests = self.root / "host/guests"

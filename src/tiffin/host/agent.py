@@ -6,6 +6,7 @@ cloud that it has joined, and asks of it only what guests on this machine need."
 from __future__ import annotations
 
 import dataclasses
+import socket
 from collections.abc import Iterator
 
 import msgspec
@@ -19,6 +20,7 @@ from tiffin.core.settings import parts
 from tiffin.host.door import CONTROLLER
 from tiffin.host.joined import HYPERVISOR, NETWORK
 from tiffin.services.compute.drivers.base import Hypervisor
+from tiffin.services.compute.drivers.departure import Channel
 from tiffin.services.network.drivers.base import HostNetwork
 
 RENEW_WHEN_LEFT = 120 * 86_400.0
@@ -57,6 +59,10 @@ class Controller:
         if reply.status != 200:
             raise fault_of(reply.status, reply.data, CONTROLLER)
         return chunks_of(reply, CONTROLLER)
+
+    def tunnel(self, guest_id: str, channel: Channel) -> socket.socket:
+        """A stream to where a guest of this machine goes (a `TunnelSource`). Raises `Impossible` or `Refused`."""
+        return self._connection.tunnel("/tunnels", msgspec.json.encode({"guest_id": guest_id, "channel": channel}))
 
     def metadata(
         self, network_id: str, remote: str, method: str, path: str, headers: dict[str, str]
