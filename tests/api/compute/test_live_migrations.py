@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import update
 
@@ -13,7 +14,7 @@ from api.compute.test_moves import MIGRATORS, action, at, held, moves, other, wh
 from tiffin.core.driver import Refused
 from tiffin.services.compute import reconcilers
 from tiffin.services.compute.tables import ComputeHost
-from tiffin.simulator.hypervisor import Timing
+from tiffin.simulator.hypervisor import FACTS, Timing
 from tiffin.simulator.world import Troubles
 
 LIVE: dict[str, Any] = {"host": None, "block_migration": "auto"}
@@ -114,7 +115,8 @@ def test_a_host_of_choice(two: ComputeCloud) -> None:
 
 
 @pytest.mark.parametrize(("version", "body"), [
-    ("2.1", OLD), ("2.24", {**OLD, "block_migration": "True"}), ("2.25", LIVE), ("2.29", LIVE), ("2.30", {**LIVE, "force": False}),
+    ("2.1", OLD), ("2.24", {**OLD, "block_migration": "True"}), ("2.25", LIVE), ("2.29", LIVE),
+    ("2.30", {**LIVE, "force": False}),
     ("2.67", {**LIVE, "host": "host-2", "force": "true"}), ("2.68", LIVE), ("2.104", {**LIVE, "block_migration": True}),
 ])  # fmt: skip
 def test_the_words_of_each_version(two: ComputeCloud, version: str, body: dict[str, Any]) -> None:
@@ -131,7 +133,8 @@ def service(cloud: ComputeCloud, host: str) -> str:
 
 
 @pytest.mark.parametrize(("version", "body", "word"), [
-    ("2.1", LIVE, "disk_over_commit"), ("2.1", {**LIVE, "block_migration": True}, "disk_over_commit"), ("2.24", {**OLD, "block_migration": "auto"}, "auto"),
+    ("2.1", LIVE, "disk_over_commit"), ("2.1", {**LIVE, "block_migration": True}, "disk_over_commit"),
+    ("2.24", {**OLD, "block_migration": "auto"}, "auto"),
     ("2.25", OLD, "disk_over_commit"), ("2.29", {**LIVE, "force": True}, "force"), ("2.68", {**LIVE, "force": True}, "force"),
     ("2.104", {"host": None}, "block_migration"), ("2.104", {"block_migration": "auto"}, "host"),
     ("2.104", {**LIVE, "block_migration": "maybe"}, "block_migration"), ("2.104", {**LIVE, "host": "a/b"}, "host"),
@@ -179,7 +182,8 @@ def check_stayed(cloud: ComputeCloud, id: str, status: str, word: str) -> None:
     here = at(cloud, id)
     assert where_real(cloud, id) == {here: "running"}
     assert cloud.worlds[here].guests[id].departure is None
-    assert held(cloud) == {("INSTANCE", here): 1}
+    assert held(cloud)["INSTANCE", here] == 1
+    assert "MIGRATION" not in {kind for kind, _ in held(cloud)}
     assert cloud.plugs(other(here)).plugged() | cloud.plugs(other(here)).metadata_networks() == frozenset()
     assert moves(cloud)[0]["status"] == status
     listed = cloud.ok("GET", f"/servers/{id}/os-instance-actions", token="admin")["instanceActions"]
@@ -198,6 +202,26 @@ def test_where_there_is_no_room_is_told_at_once_until_2_33(cloud: ComputeCloud) 
     assert cloud.states(id) == ("ACTIVE", "active", None, 1)
     assert [m["status"] for m in moves(cloud)] == ["error"]
     assert "No valid host was found" in action(cloud, id)["events"][0]["details"]
+
+
+@pytest.mark.parametrize(("force", "status"), [(True, "completed"), (False, "error")])
+def test_a_host_may_be_forced_until_2_67(two: ComputeCloud, force: bool, status: str) -> None:
+    id = two.server()
+    there = other(at(two, id))
+    two.ok("PUT", f"/os-services/{service(two, there)}", {"status": "disabled"}, token="admin")
+    assert go(two, id, {**LIVE, "host": there, "force": force}, at="compute 2.67").status == 202
+    arrive(two)
+    assert [m["status"] for m in moves(two)] == [status]
+    assert held(two) == {("INSTANCE", there if force else other(there)): 1}
+
+
+def test_a_forced_host_needs_room(two: ComputeCloud) -> None:
+    two.add_host("host-3", msgspec.structs.replace(FACTS, memory_mb=600))
+    filler, id = two.server("filler", host="host-3", token="admin"), two.server()
+    assert at(two, filler) == "host-3"
+    assert go(two, id, {**LIVE, "host": "host-3", "force": True}, at="compute 2.67").status == 202
+    two.settle()
+    check_stayed(two, id, "error", "no room")
 
 
 def test_when_it_cannot_be_asked(two: ComputeCloud) -> None:
@@ -297,8 +321,8 @@ def test_what_is_not_on_its_way(two: ComputeCloud) -> None:
     two.settle()
     number = one(two, first)["id"]
     assert two.ok("GET", f"/servers/{first}/migrations/{number}", token="admin")["migration"]["id"] == number
-    for path in (f"/servers/{second}/migrations/{number}", f"/servers/{first}/migrations/77",
-                 f"/servers/{first}/migrations/x", f"/servers/{first}/migrations/{10**30}", "/servers/none/migrations/1"):  # fmt: skip
+    mine = f"/servers/{first}/migrations"
+    for path in (f"/servers/{second}/migrations/{number}", f"{mine}/77", f"{mine}/x", f"{mine}/{10**30}"):
         assert two.do("GET", path, token="admin").status == 404, path
     assert two.do("DELETE", f"/servers/{first}/migrations/77", token="admin").status == 404
     assert two.do("DELETE", f"/servers/{second}/migrations/{number}", token="admin").status == 409
@@ -440,6 +464,8 @@ def test_a_destination_that_is_gone_when_all_is_undone_is_tidied_when_it_returns
     two.hosts.there[other(here)] = gone
     reconcilers.hosts(two.cloud)
     reconcilers.moves(two.cloud)
+    two.clock.now += 31.0
+    two.settle()
     reconcilers.metadata(two.cloud)
     check_stayed(two, id, "cancelled", "aborted")
 

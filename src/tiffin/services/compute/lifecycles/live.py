@@ -41,7 +41,8 @@ class LiveMoving(Evacuating):
         if move.wish == ABORT:
             return self._stays(row, move, "cancelled", "The migration was aborted.")
         try:
-            place(self.cloud, self.db, (row, move), avoid=move.source, host=self.args.get("host"))
+            host, force = self.args.get("host"), bool(self.args.get("force"))
+            place(self.cloud, self.db, (row, move), avoid=move.source, host=host, force=force)
         except NoHost as none:
             return self._stays(row, move, "error", f"No valid host was found. {none}")
         move.status, move.updated_at = "preparing", self.now

@@ -248,17 +248,26 @@ class Moving(ServerParts):
 
 
 def place(
-    cloud: Cloud, session: Session, of: tuple[Server, Migration], *, avoid: str | None, host: str | None = None
+    cloud: Cloud,
+    session: Session,
+    of: tuple[Server, Migration],
+    *,
+    avoid: str | None,
+    host: str | None = None,
+    force: bool = False,
 ) -> None:
-    """Choose where the move of a server leads (to `host`, if that is said), and take the room there; the migration holds
-    the room that the server had. Raises `NoHost`, having changed nothing, and `Refused`."""
+    """Choose where the move of a server leads (to `host`, if that is said; `force`: whatever the scheduler would say), and
+    take the room there; the migration holds the room that the server had. Raises `NoHost`, having changed nothing, and `Refused`."""
     row, move = of
     columns = {column.name: getattr(row, column.name) for column in Server.__table__.columns}
     moved = Server(**{**columns, **move.new_size, "forced_host": host})
     world, held = cloud.world, placement.Consumer(move.id, row.project_id, row.user_id, "MIGRATION")
     placement.hand_over(session, world, row.id, held)
     try:
-        scheduling.place(cloud, session, moved, avoid=avoid)
+        if force:
+            scheduling.claim(cloud, session, moved)
+        else:
+            scheduling.place(cloud, session, moved, avoid=avoid)
     except NoHost:
         placement.hand_over(session, world, move.id, placement.Consumer(row.id, row.project_id, row.user_id))
         raise

@@ -21,7 +21,7 @@ from tiffin.services.compute.resources.flavors import ADMIN
 from tiffin.services.compute.resources.server_actions import ask
 from tiffin.services.compute.resources.server_moves import MANAGER, begin_move, host_named
 from tiffin.services.compute.resources.servers import KIND
-from tiffin.services.compute.resources.words import FALSE_WORDS, Boolean, HostName
+from tiffin.services.compute.resources.words import FALSE_WORDS, Boolean, HostName, boolean
 from tiffin.services.compute.scheduler.model import NoHost
 from tiffin.services.compute.tables import Migration, Server
 
@@ -65,12 +65,12 @@ def migrate_live(call: Call, id: str, body: MigrateLive) -> None:
         raise BadRequest(f"Compute host {body.host} could not be found.")
     why = _impossible(call, row, body)
     if call.version < ASYNC:
-        why = why or _no_room(call, row, body.host)
+        why = why or _no_room(call, row, body)
         if why is not None:
             raise BadRequest(why)
     args: dict[str, Any] = {} if why is None else {"impossible": why}
     if body.host is not None:
-        args["host"] = body.host
+        args |= {"host": body.host, "force": _forced(body)}
     begin_move(call, row, LIVE)
     ask(call, row, ("live_migrate", "live-migration", "migrating"), **args)
 
@@ -96,12 +96,16 @@ def _impossible(call: Call, row: Server, body: MigrateLive) -> str | None:
     return None
 
 
-def _no_room(call: Call, row: Server, host: str | None) -> str | None:
+def _forced(body: MigrateLive) -> bool:
+    return body.host is not None and body.force is not UNSET and boolean(body.force)
+
+
+def _no_room(call: Call, row: Server, body: MigrateLive) -> str | None:
     """What the scheduler would say now; nothing is kept of it."""
     with call.db.begin_nested() as trial:
         move = begin_move(call, row, LIVE)
         try:
-            place(call.cloud, call.db, (row, move), avoid=row.host, host=host)
+            place(call.cloud, call.db, (row, move), avoid=row.host, host=body.host, force=_forced(body))
         except NoHost as none:
             return f"No valid host was found. {none}"
         finally:
