@@ -94,6 +94,17 @@ def test_a_program_is_led_into_a_stream(tmp_path: Path, wire: Wire) -> None:
         writer.join()
 
 
+def test_a_program_is_hung_up_on_when_something_goes_wrong(tmp_path: Path, wire: Wire) -> None:
+    program = socket.socket(socket.AF_UNIX)
+    with program:
+        with pytest.raises(ValueError, match="mind"), tunnel.at(tmp_path, "way", wire.remote.connect("echo"), None):
+            program.connect(str(tmp_path / "way"))
+            program.sendall(b"x")
+            assert exactly(program, 1) == b"x"
+            raise ValueError("changed my mind")
+        assert exactly(program, 1) == b""
+
+
 def test_what_was_said_before_the_end_arrives() -> None:
     (source, near), (far, sink) = socket.socketpair(), socket.socketpair()
     pump = threading.Thread(target=tunnel.pump, args=(near, far))

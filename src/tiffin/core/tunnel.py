@@ -12,7 +12,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tiffin.core.confinement import give
@@ -84,8 +84,9 @@ def _exactly(stream: socket.socket, length: int) -> bytes:
 @contextmanager
 def at(folder: Path, name: str, stream: socket.socket, user: int | None) -> Iterator[None]:
     """Within this, the program of this user (none: ours) can connect once to the Unix socket `name` of the folder, which is
-    nobody's but ours, and is led into the stream; what it has opened goes on. Raises `Refused` at the end if nobody came."""
-    path, came = folder / name, threading.Event()
+    nobody's but ours, and is led into the stream; what it has opened goes on, unless an exception ends this: then it is hung
+    up on. Raises `Refused` at the end if nobody came."""
+    path, led = folder / name, _Led()
     path.unlink(missing_ok=True)
     descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -94,23 +95,39 @@ def at(folder: Path, name: str, stream: socket.socket, user: int | None) -> Iter
         give(path, user, 0o600)
         listener.listen(1)
         listener.settimeout(_NOBODY_COMES)
-        threading.Thread(target=_lead, args=(listener, stream, came), name="tunnel", daemon=True).start()
+        threading.Thread(target=_lead, args=(listener, stream, led), name="tunnel", daemon=True).start()
         yield
-        if not came.wait(_NOBODY_COMES):
+        if not led.came.wait(_NOBODY_COMES):
             raise Refused(f"nobody came to {name}")
+    except BaseException:
+        led.hang_up()
+        raise
     finally:
         os.close(descriptor)
         path.unlink(missing_ok=True)
 
 
-def _lead(listener: socket.socket, stream: socket.socket, came: threading.Event) -> None:
+class _Led:
+    """Who came."""
+
+    def __init__(self) -> None:
+        self.came = threading.Event()
+        self.program: socket.socket | None = None
+
+    def hang_up(self) -> None:
+        if self.program is not None:
+            with suppress(OSError):  # it has done so itself
+                self.program.shutdown(socket.SHUT_RDWR)
+
+
+def _lead(listener: socket.socket, stream: socket.socket, led: _Led) -> None:
     with listener, stream:
         try:
-            guest, _ = listener.accept()
+            led.program, _ = listener.accept()
         except OSError:  # whoever wanted to come has changed its mind
             return
-        came.set()
-        pump(guest, stream)
+        led.came.set()
+        pump(led.program, stream)
 
 
 def pump(one: socket.socket, other: socket.socket) -> None:

@@ -498,3 +498,23 @@ def test_a_server_is_deleted_on_its_way(two: ComputeCloud) -> None:
     assert (where_real(two, id), held(two)) == ({}, {})
     assert two.plugs("host-1").plugged() | two.plugs("host-2").plugged() == frozenset()
     assert [m["status"] for m in moves(two)] == ["error"]
+
+
+def test_a_server_whose_source_dies_on_its_way_is_evacuated_to_where_it_went(two: ComputeCloud) -> None:
+    """What had come of it is not what it is built from."""
+    id = two.server()
+    here = at(two, id)
+    there = other(here)
+    go(two, id)
+    two.settle()
+    two.worlds[there].guests[id].written = b"half of it"
+    del two.hosts.there[here]
+    for _ in range(20):
+        two.clock.now += 31.0
+        reconcilers.hosts(two.cloud)
+        two.settle()
+    assert two.act(id, "evacuate", {}, token="admin", at="compute 2.94").status == 200
+    two.settle()
+    guest = two.worlds[there].guests[id]
+    assert (at(two, id), guest.power, guest.written, guest.coming) == (there, "running", b"", None)
+    assert [m["status"] for m in moves(two)] == ["done", "error"]

@@ -24,7 +24,7 @@ class Evacuating(Moving):
         move.status, move.updated_at, move.settled = "pre-migrating", self.now, True
         self.frame |= {"evacuation": move.number, "rebuilt": True, "was_stopped": bool(self.args["was_stopped"])}
         self._bind(row)
-        return go("build")
+        return go("wipe")  # a move that never ended may have left something there
 
     def _evacuated(self, status: str) -> None:
         """Note how an evacuation ended, if this was one."""
