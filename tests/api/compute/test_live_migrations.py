@@ -351,6 +351,11 @@ def test_what_is_told_by_version(two: ComputeCloud) -> None:
     assert set(shown["2.59"]) - set(shown["2.23"]) == {"uuid"}
     assert set(shown["2.80"]) - set(shown["2.59"]) == {"user_id", "project_id"}
     number = shown["2.80"]["id"]
+    (listed,) = moves(two)
+    assert [link["href"].rpartition("/compute")[2] for link in listed["links"]] == [
+        f"/v2.1/servers/{id}/migrations/{number}", f"/servers/{id}/migrations/{number}",
+    ]  # fmt: skip
+    assert "links" not in two.ok("GET", "/os-migrations", token="admin", at="compute 2.22")["migrations"][0]
     for method, path, body, version in (
         ("GET", "", None, "2.22"), ("GET", f"/{number}", None, "2.22"), ("DELETE", f"/{number}", None, "2.23"),
         ("POST", f"/{number}/action", {"force_complete": None}, "2.21"),

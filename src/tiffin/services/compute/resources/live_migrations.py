@@ -18,6 +18,7 @@ from tiffin.services.compute.resources import instance_actions as log
 from tiffin.services.compute.resources.availability_zones import is_up
 from tiffin.services.compute.resources.finding import find, ready
 from tiffin.services.compute.resources.flavors import ADMIN
+from tiffin.services.compute.resources.migrations import IN_PROGRESS
 from tiffin.services.compute.resources.server_actions import ask
 from tiffin.services.compute.resources.server_moves import MANAGER, begin_move, host_named
 from tiffin.services.compute.resources.servers import KIND
@@ -29,7 +30,6 @@ TO_HOST = "os_compute_api:os-migrate-server:migrate_live:host"
 HOSTS_TOLD = "os_compute_api:servers:migrations:index:host"
 ASYNC = (2, 34)
 """The version from which on what can only be found out later is told later."""
-IN_PROGRESS = ("queued", "preparing", "running", "post-migrating")
 
 BlockMigration = bool | Literal[
     "True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes",
