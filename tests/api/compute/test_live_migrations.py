@@ -93,6 +93,23 @@ def test_a_server_goes_on_elsewhere(two: ComputeCloud) -> None:
     assert at(two, id) == before
 
 
+def test_what_it_needs_there_is_not_taken_for_unused(two: ComputeCloud) -> None:
+    id = two.server()
+    here = at(two, id)
+    go(two, id)
+    two.settle()
+    reconcilers.metadata(two.cloud)
+    reconcilers.guests(two.cloud)
+    two.settle()
+    for host in (here, other(here)):
+        assert two.plugs(host).metadata_networks() == frozenset({two.network_id})
+    arrive(two)
+    reconcilers.metadata(two.cloud)
+    two.settle()
+    assert two.plugs(here).metadata_networks() == frozenset()
+    assert two.plugs(other(here)).metadata_networks() == frozenset({two.network_id})
+
+
 def test_a_paused_server_stays_paused(two: ComputeCloud) -> None:
     id = two.server()
     two.act(id, "pause")

@@ -16,7 +16,7 @@ from tiffin.core.tables import LifecycleRow
 from tiffin.services.compute import host_rows, rules
 from tiffin.services.compute.drivers.base import GuestState, HostFacts, Hosts
 from tiffin.services.compute.lifecycles.live import TIDY
-from tiffin.services.compute.lifecycles.metadata import METADATA
+from tiffin.services.compute.lifecycles.metadata import METADATA, coming
 from tiffin.services.compute.lifecycles.moving import LIVE, servers_promised_on
 from tiffin.services.compute.lifecycles.parts import KIND
 from tiffin.services.compute.resources.availability_zones import is_up
@@ -177,6 +177,8 @@ def metadata(cloud: Cloud) -> None:
     with cloud.database.read() as session:
         on_it = select(Server.host, ServerNic.network_id).join(ServerNic, Server.id == ServerNic.server_id)
         needed = {(host, id) for host, id in session.execute(on_it.where(Server.deleted_at.is_(None)).distinct())}
+        to_it = coming(Migration.dest, ServerNic.network_id).join(ServerNic, ServerNic.server_id == Migration.server_id)
+        needed |= {(host, id) for host, id in session.execute(to_it)}
         frames = session.scalars(select(LifecycleRow.frame).where(LifecycleRow.kind == METADATA))
         ending = {frame["network"] for frame in frames}
     for name, networks in real.items():

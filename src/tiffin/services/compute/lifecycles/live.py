@@ -187,12 +187,12 @@ class LiveMoving(Evacuating):
 
     def _is_back(self, row: Server, move: Migration, *, clean: bool) -> Outcome:
         self._give_back(row, move)
-        if move.dest:
-            self._leave_metadata(move.dest)
         for name in ("pause", "progress"):
             self.frame.pop(name, None)
         why = self.frame.pop("undoing", "The migration was interrupted.")
         self._ended(move, self.frame.pop("undone", "error"), clean=clean)
+        if move.dest:
+            self._leave_metadata(move.dest)
         return self._settled(row, "live_migration.rollback.end", error=why)
 
     def _ended(self, move: Migration, status: str, *, clean: bool) -> None:

@@ -257,7 +257,8 @@ def place(
     force: bool = False,
 ) -> None:
     """Choose where the move of a server leads (to `host`, if that is said; `force`: whatever the scheduler would say), and
-    take the room there; the migration holds the room that the server had. Raises `NoHost`, having changed nothing, and `Refused`."""
+    take the room there; the migration holds the room that the server had. Raises `NoHost`, having changed nothing, and
+    `Refused`."""
     row, move = of
     columns = {column.name: getattr(row, column.name) for column in Server.__table__.columns}
     moved = Server(**{**columns, **move.new_size, "forced_host": host})
