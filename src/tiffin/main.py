@@ -23,6 +23,7 @@ from tiffin.core.tables import Fact
 from tiffin.core.world import World
 from tiffin.host.joined import JoinedHosts, Local, LocalHosts
 from tiffin.services.compute.drivers.base import DiskSource, Hosts, Hypervisor
+from tiffin.services.compute.drivers.departure import Channel, TunnelSource
 from tiffin.services.compute.settings import Machines
 from tiffin.services.compute.settings import Settings as ComputeSettings
 from tiffin.services.identity.public import Identity, IdentitySettings, KeptLimits, Keys
@@ -249,7 +250,10 @@ def _simulated(cloud: Cloud, settings: Settings, clock: SimulatedClock) -> Any:
     with cloud.database.read() as session:
         ahead = session.get(Fact, AHEAD)
     clock.ahead = float(ahead.value) if ahead else 0.0
-    centre = DataCentre(names, Sources(image_source(cloud), lambda name: disk_source(cloud, name)), clock, network)
+    sources = Sources(
+        image_source(cloud), lambda name: disk_source(cloud, name), lambda name: tunnel_source(cloud, name)
+    )
+    centre = DataCentre(names, sources, clock, network)
     if machines.network:
         cloud.add_lazy(NetworkBackend, lambda: _far_networks(cloud, settings, machines.network))
     else:
@@ -297,8 +301,9 @@ def _real(cloud: Cloud, settings: Settings) -> Any:
     )
     network = OvsHost(daemons.names, metadata_listener(cloud))
     options = QemuSettings(full_checksums=tunnels is not None)
-    source, disks = image_source(cloud), disk_source(cloud, host)
-    qemu = Qemu(home.host, source, network.launch_prefix, cloud.world.clock, host, options, disks=disks)
+    source, disks, tunnels_out = image_source(cloud), disk_source(cloud, host), tunnel_source(cloud, host)
+    prefix, clock = network.launch_prefix, cloud.world.clock
+    qemu = Qemu(home.host, source, prefix, clock, host, options, disks=disks, tunnels=tunnels_out)
     if machines.network:
         cloud.add_lazy(NetworkBackend, lambda: _far_networks(cloud, settings, machines.network))
     else:
@@ -349,7 +354,10 @@ def _real_host(
     network = OvsHost(daemons.names, controller.metadata)
     options = QemuSettings(full_checksums=True)
     prefix, name = network.launch_prefix, membership.name
-    qemu = Qemu(folder.host, controller.image, prefix, World().clock, name, options, disks=controller.disk)
+    source, clock = controller.image, World().clock
+    qemu = Qemu(
+        folder.host, source, prefix, clock, name, options, disks=controller.disk, tunnels=controller.tunnel
+    )
     return qemu, network, daemons
 
 
@@ -362,7 +370,14 @@ def _simulated_host(
 
     facts = msgspec.structs.replace(FACTS, hostname=membership.name)
     return (
-        SimulatedHypervisor(controller.image, World().clock, SimulatedWorld(), facts, disks=controller.disk),
+        SimulatedHypervisor(
+            controller.image,
+            World().clock,
+            SimulatedWorld(),
+            facts,
+            disks=controller.disk,
+            tunnels=controller.tunnel,
+        ),
         SimulatedHostNetwork(SimulatedNetwork(), membership.name),
         None,
     )
@@ -389,6 +404,17 @@ def disk_source(cloud: Cloud, host: str) -> DiskSource:
         return agents.disk_for(cloud, host, agents.DiskRange(guest_id, name, offset, length))
 
     return read
+
+
+def tunnel_source(cloud: Cloud, host: str) -> TunnelSource:
+    """Ways for guests that leave this host of the controller's own while they run."""
+
+    def open(guest_id: str, channel: Channel) -> socket.socket:
+        from tiffin.services.compute import agents
+
+        return agents.tunnel_for(cloud, host, agents.Way(guest_id, channel))
+
+    return open
 
 
 def metadata_listener(cloud: Cloud) -> MetadataListener:

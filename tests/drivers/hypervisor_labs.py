@@ -22,8 +22,9 @@ import msgspec
 from drivers import boot_sector
 from drivers.wire import Wire
 from tiffin.core.driver import Impossible, Turn
-from tiffin.services.compute.drivers import disk_ranges, qemu_process
+from tiffin.services.compute.drivers import departure, disk_ranges, qemu_process
 from tiffin.services.compute.drivers.base import BaseImage, DiskSource, Guest, GuestState, Hypervisor, Snapshot
+from tiffin.services.compute.drivers.departure import TunnelSource
 from tiffin.services.compute.drivers.qemu import Qemu, Settings
 from tiffin.simulator.hypervisor import SimulatedHypervisor, Timing
 from tiffin.simulator.world import SimulatedWorld
@@ -39,14 +40,16 @@ class Lab(ABC):
     def __init__(self) -> None:
         self.store: dict[str, bytes] = {}
         self.disks: DiskSource = disk_ranges.nowhere
+        self.tunnels: TunnelSource = departure.nowhere
         self.served = 0  # bytes that the image store has given
         self._numbers = itertools.count(1)
 
     @contextlib.contextmanager
     def neighbour(self) -> Iterator[Lab]:
-        """Another host, which has the same images and gets disks from this one."""
+        """Another host, which has the same images and gets disks, and running guests, from this one."""
         other = type(self)()
         other.store, other.disks = self.store, lambda *range: self.hypervisor.read_disk(*range)
+        self.tunnels = lambda *way: other.hypervisor.connect_incoming(*way)
         other.adopt()
         try:
             yield other
@@ -78,6 +81,14 @@ class Lab(ABC):
     @abstractmethod
     def copied(self, guest: Guest) -> int:
         """The bytes that the root disk takes beside the cached image, on which it stands."""
+
+    @abstractmethod
+    def scribble(self, guest: Guest) -> None:
+        """The running guest writes on its root disk."""
+
+    @abstractmethod
+    def scribbled(self, guest: Guest) -> bool:
+        """Whether what it then wrote is on its root disk here."""
 
     @abstractmethod
     def leftovers(self) -> list[str]:
@@ -169,9 +180,9 @@ class SimulatedLab(Lab):
         self.adopt()
 
     def adopt(self) -> None:
-        timing = Timing(boot=0.2, shutdown=0.1, snapshot=0.1, transfer=0.1)
+        timing = Timing(boot=0.2, shutdown=0.1, snapshot=0.1, transfer=0.1, migration=0.2)
         self.hypervisor = SimulatedHypervisor(self.source, lambda: self.now, self.world, timing=timing,
-                                              disks=self.disks)
+                                              disks=self.disks, tunnels=lambda *way: self.tunnels(*way))
 
     def wait(self) -> None:
         self.now += 0.05
@@ -194,6 +205,13 @@ class SimulatedLab(Lab):
         assert guest.image is not None
         assert self.world.guests[guest.id].images == {guest.image.id}
         return 0
+
+    def scribble(self, guest: Guest) -> None:
+        assert self.world.guests[guest.id].power == "running"
+        self.world.guests[guest.id].written = b"TIFFIN"
+
+    def scribbled(self, guest: Guest) -> bool:
+        return self.world.guests[guest.id].written == b"TIFFIN"
 
     def leftovers(self) -> list[str]:
         return list(self.world.guests)
@@ -233,7 +251,8 @@ class RealLab(Lab):
     def adopt(self) -> None:
         prefix = ("ip", "netns", "exec", self.namespace)
         self.hypervisor = Qemu(self.root / "host", self.source, lambda: prefix, time.time, "lab",
-                               Settings(unplug_patience=0.2), disks=self.disks)
+                               Settings(unplug_patience=0.2), disks=self.disks,
+                               tunnels=lambda *way: self.tunnels(*way))
 
     def wait(self) -> None:
         time.sleep(0.02)
@@ -285,6 +304,20 @@ class RealLab(Lab):
             base = self.folder(guest.id) / file.read(length).decode()
         assert base.samefile(self.root / "host/cache" / guest.image.id / "image")
         return disk.stat().st_blocks * 512
+
+    def scribble(self, guest: Guest) -> None:
+        self.tell(guest.id, b"w")
+
+    def scribbled(self, guest: Guest) -> bool:
+        self.snapshot(guest, "scribbled")
+        disk = self.folder(guest.id) / "snapshots/scribbled/disk.qcow2"
+        raw = self.root / "scribbled"
+        subprocess.run(("qemu-img", "convert", "-f", "qcow2", "-O", "raw", str(disk), str(raw)), check=True)
+        with open(raw, "rb") as file:
+            file.seek(2 * 512)
+            found = file.read(6)
+        self.hypervisor.forget_snapshot(ONE, "scribbled")
+        return found == b"TIFFIN"
 
     def leftovers(self) -> list[str]:
         guests = self.root / "host/guests"

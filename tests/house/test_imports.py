@@ -32,7 +32,9 @@ MOVED_BY_THE_CLI = ("tiffin.main",)
 HOSTS_BY_THE_CLI = ("tiffin.host",)
 """A machine joins a cloud before anything of ours runs on it."""
 TUNNELS = "tiffin.services.network.drivers.ovn_tunnels"
-SPOKEN_WITH_AGENTS = ("tables", "settings", "agents", "controllers", "joining", "drivers.base")
+SPOKEN_WITH_AGENTS = (
+    "tables", "settings", "agents", "controllers", "joining", "drivers.base", "drivers.departure",
+)  # fmt: skip
 """What of compute the floor of hosts is about."""
 
 
@@ -68,11 +70,15 @@ def allowed(own: str, wanted: str) -> bool:
     return True
 
 
+PROTOCOLS = ("base", "departure")
+_SHARED = (*PROTOCOLS, "disk_ranges", "guest_check", "image_inspection", "ip_protocols", "ovn_checks")
+
+
 def _is_shared_by_drivers(wanted: str) -> bool:
     """Protocols, and the pure rules by which the simulated driver refuses what the real one refuses."""
     parts = wanted.split(".")
     return parts[:2] == ["tiffin", "services"] and parts[3:4] == ["drivers"] and (
-        len(parts) == 4 or parts[4] in ("base", "disk_ranges", "guest_check", "image_inspection", "ip_protocols", "ovn_checks")
+        len(parts) == 4 or parts[4] in _SHARED
     )
 
 
@@ -85,8 +91,8 @@ def _service_may(own: list[str], wanted: str) -> bool:
     if len(own) > 4 and own[3] == "drivers":
         return other == mine and wanted.split(".")[3:4] == ["drivers"]
     if other == mine:
-        names_a_driver = wanted.split(".")[3:4] == ["drivers"] and not wanted.startswith(f"tiffin.services.{mine}.drivers.base")
-        return not names_a_driver or wanted == f"tiffin.services.{mine}.drivers"
+        room, name = wanted.split(".")[3:4], wanted.split(".")[4:5]
+        return room != ["drivers"] or not name or name[0] in PROTOCOLS
     return ORDER.index(other) < ORDER.index(mine) and (
         wanted.split(".")[3:4] == ["public"] or wanted == f"tiffin.services.{other}"
     )

@@ -225,6 +225,77 @@ class EvacuateTrial(MoveTrial):
         super().check_gone()
 
 
+class LiveTrial(MoveTrial):
+    """It executes on one host at every point, but for the moment when it goes over."""
+
+    def prepare(self) -> None:
+        for name in self.hosts:
+            self.cloud.hosts.hypervisor(name)._timing.migration = 0.01  # type: ignore[attr-defined]
+
+    def begin(self) -> None:
+        self.starts = self.cloud.world.guests[self.id].starts
+        self.act("os-migrateLive", {"host": None, "block_migration": "auto"})
+
+    def check_promise(self) -> None:
+        assert self.cloud.states(self.id) == ("ACTIVE", "active", None, 1)
+        self.check_whole("host-2", aside=None)
+        assert self.cloud.worlds["host-2"].guests[self.id].starts == self.starts
+        assert self.last_move() == ("completed", True)
+
+    def check_failed(self) -> None:
+        """Whatever happens, it has not been started anew."""
+        super().check_failed()
+        if self.cloud.states(self.id)[0] == "ACTIVE":
+            assert self.cloud.worlds[self.host()].guests[self.id].starts == self.starts
+
+
+class PausedLiveTrial(LiveTrial):
+    def prepare(self) -> None:
+        super().prepare()
+        self.cloud.act(self.id, "pause")
+        self.cloud.settle()
+
+    def check_promise(self) -> None:
+        assert self.cloud.states(self.id) == ("PAUSED", "paused", None, 3)
+        assert [name for name, world in self.cloud.worlds.items() if self.id in world.guests] == ["host-2"]
+        assert self.running() == []
+        assert self.last_move() == ("completed", True)
+
+    def check_failed(self) -> None:
+        status, _, task_state, _ = self.cloud.states(self.id)
+        assert (status in ("PAUSED", "ERROR"), task_state, self.running()) == (True, None, [])
+
+
+class AbortTrial(LiveTrial):
+    """Aborted when it is on its way: it never was away."""
+
+    def begin(self) -> None:
+        super().begin()
+        (move,) = self.cloud.ok("GET", f"/servers/{self.id}/migrations", token="admin")["migrations"]
+        reply = self.cloud.do("DELETE", f"/servers/{self.id}/migrations/{move['id']}", token="admin")
+        assert reply.status == 202
+
+    def check_promise(self) -> None:
+        assert self.cloud.states(self.id) == ("ACTIVE", "active", None, 1)
+        self.check_whole("host-1", aside=None)
+        assert self.last_move() == ("cancelled", True)
+
+
+class LateAbortTrial(AbortTrial):
+    def begin(self) -> None:
+        LiveTrial.begin(self)
+        self.begun = False
+        self.cloud.hosts.hypervisor("host-1")._timing.migration = 1e9  # type: ignore[attr-defined]
+        self.cloud.settle()
+        self.begun = True
+        (move,) = self.cloud.ok("GET", f"/servers/{self.id}/migrations", token="admin")["migrations"]
+        assert self.cloud.do("DELETE", f"/servers/{self.id}/migrations/{move['id']}", token="admin").status == 202
+
+
+TestLive = crash_tests(LiveTrial)
+TestPausedLive = crash_tests(PausedLiveTrial)
+TestAbort = crash_tests(AbortTrial)
+TestLateAbort = crash_tests(LateAbortTrial)
 TestMigrate = crash_tests(MigrateTrial)
 TestResizeHere = crash_tests(ResizeHereTrial)
 TestConfirm = crash_tests(ConfirmTrial)

@@ -81,6 +81,7 @@ def _compute(cloud: Connection) -> Sections:
     image = cloud.image.find_image(IMAGE, ignore_missing=False).id
     by_size = sorted(cloud.compute.flavors(), key=lambda flavor: (flavor.ram, flavor.disk))
     flavor = cloud.compute.find_flavor(FLAVOR, ignore_missing=False)
+    hosts = len(list(cloud.compute.hypervisors()))
     bigger = next(other for other in by_size if other.ram > flavor.ram and other.disk >= flavor.disk)
     return {
         "compute": {
@@ -89,12 +90,13 @@ def _compute(cloud: Connection) -> Sections:
             "flavor_ref": flavor.id,
             "flavor_ref_alt": bigger.id,
             "max_microversion": "latest",
-            "min_compute_nodes": str(len(list(cloud.compute.hypervisors()))),
+            "min_compute_nodes": str(hosts),
             "build_interval": "1",
             "build_timeout": "60",
         },
         "compute-feature-enabled": dict.fromkeys(("console_output", "pause", "snapshot", "config_drive", "resize"), "true")
-        | {"live_migration": "false", "suspend": "false", "shelve": "false", "scheduler_enabled_filters": "all"},
+        | dict.fromkeys(("live_migration", "block_migration_for_live_migration"), str(hosts > 1).lower())
+        | {"suspend": "false", "shelve": "false", "scheduler_enabled_filters": "all"},
         "validation": {"run_validation": "false"},
     }
 

@@ -21,7 +21,7 @@ from upstream.tempest_conf import PASSWORDS, Sections, write_tempest_conf
 # Of the scenarios only the one that needs no login to a guest: tests/real has the others' promises.
 SMOKE = r"^tempest\.(api\.(identity|image|compute|network)\.|scenario\.test_server_basic_ops\.).*\bsmoke\b"
 IDENTITY = r"^tempest\.api\.identity\."
-MOVES = r"^(?!.*unshelve)tempest\.api\.compute\..*(resize|migrat|multinode)"
+MOVES = r"^(?!.*(unshelve|_suspended))tempest\.api\.compute\..*(resize|migrat|multinode)"
 TOTAL = re.compile(r"^ - (?P<outcome>Passed|Skipped|Failed|Unexpected Success): (?P<count>\d+)$", re.MULTILINE)
 FAILED = re.compile(r"^\{\d+\} (.+?) \[[\d.]+s\] \.\.\. FAILED$", re.MULTILINE)
 

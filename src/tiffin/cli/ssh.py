@@ -73,7 +73,7 @@ def find_server(session: Session, wanted: str) -> dict[str, Any]:
 def find_address(session: Session, server: dict[str, Any], tag: str) -> Reach:
     """Where to reach a server: a floating address in the namespace `TAG-ext`, where the external network's gateway is,
     or its fixed address in `TAG-md-NETWORK`, where the metadata address of its network is."""
-    if server["status"] not in ("ACTIVE", "VERIFY_RESIZE"):
+    if server["status"] not in ("ACTIVE", "MIGRATING", "VERIFY_RESIZE"):
         raise CliError(f"server {server['name']} is {server['status']}; only an ACTIVE one can be reached.")
     ports = session.get(f"/network/v2.0/ports?device_id={server['id']}")["ports"]
     floating = session.get("/network/v2.0/floatingips")["floatingips"]

@@ -18,6 +18,8 @@ from typing import Any
 import msgspec
 import structlog
 
+from tiffin.core import tunnel
+
 MAX_BODY = 96 << 20
 """Bytes of a request; the largest config drive fits."""
 MAX_STRANGER = 64 << 10
@@ -43,6 +45,7 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     body: bytes | Iterable[bytes] = b""  # what is not bytes is streamed
     content_type: str = "application/json"
+    tunnel: socket.socket | None = None  # with status 101: what the connection leads to from now on (tunnel.py)
 
 
 Answer = Callable[[Request], Reply]
@@ -136,6 +139,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
+        if reply.tunnel is not None:
+            self.send_header("Connection", "Upgrade")
+            self.send_header("Upgrade", tunnel.PROTOCOL)
+            self.end_headers()
+            self.close_connection = True
+            tunnel.pump(self.connection, reply.tunnel)
+            return
         self.send_header("Content-Type", reply.content_type)
         if isinstance(reply.body, bytes):
             self.send_header("Content-Length", str(len(reply.body)))

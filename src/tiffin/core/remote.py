@@ -10,6 +10,7 @@ import collections.abc
 import functools
 import hashlib
 import inspect
+import socket
 import threading
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ import msgspec
 import structlog
 import urllib3
 
+from tiffin.core import tunnel
 from tiffin.core.driver import Impossible, Refused, StaleTurn
 from tiffin.core.https import MAX_BODY, Reply, Request
 
@@ -50,8 +52,9 @@ class Method:
         kinds = [hints[p] for p in list(self._signature.parameters)[1:]]
         result = hints.get("return", type(None))
         self.streams = typing.get_origin(result) is collections.abc.Iterator
+        self.tunnels = result is socket.socket
         self._arguments = msgspec.json.Decoder(tuple[tuple(kinds)] if kinds else tuple[()])  # type: ignore[misc]
-        self._result = None if self.streams else msgspec.json.Decoder(result)
+        self._result = None if self.streams or self.tunnels else msgspec.json.Decoder(result)
 
     def pack(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> bytes:
         bound = self._signature.bind(None, *args, **named)
@@ -87,7 +90,7 @@ class Connection:
     """To one machine, at an address, whose certificate must name `machine`."""
 
     def __init__(self, machine: str, address: tuple[str, int], context: Any) -> None:
-        self.machine = machine
+        self.machine, self._address, self._context = machine, address, context
         self._pool = urllib3.HTTPSConnectionPool(
             address[0],
             address[1],
@@ -107,6 +110,16 @@ class Connection:
             )
         except urllib3.exceptions.HTTPError as no:
             raise Refused(f"{self.machine} does not answer: {_plain(no)}") from no
+
+    def tunnel(self, path: str, body: bytes = b"") -> socket.socket:
+        """A stream of bytes to what the path names there. Raises as `ask`, and what the other machine raises."""
+        try:
+            found = tunnel.opened(self._address, self._context, self.machine, (path, body), WAIT)
+        except OSError as no:
+            raise Refused(f"{self.machine} does not answer: {no}") from no
+        if isinstance(found, tuple):
+            raise fault_of(*found, self.machine)
+        return found
 
     def close(self) -> None:
         self._pool.close()
@@ -130,6 +143,8 @@ class Remote:
 
     def _call(self, method: Method, body: bytes) -> Any:
         path = f"/{self._name}/{method.name}"
+        if method.tunnels:
+            return self._connection.tunnel(path, body)
         for _ in range(int(PATIENCE / WAIT)):
             reply = self._connection.ask("POST", path, body, stream=method.streams)
             if reply.status == _AGAIN:
@@ -202,6 +217,8 @@ class Dispatcher:
         no = running.exception()
         if no is None:
             result = running.result()
+            if method.tunnels:
+                return Reply(101, tunnel=result)
             return Reply(200, result, _BYTES) if method.streams else Reply(200, msgspec.json.encode(result))
         status = next((status for kind, status in _STATUS.items() if isinstance(no, kind)), None)
         if status is not None:
@@ -210,9 +227,9 @@ class Dispatcher:
         return Reply(500, msgspec.json.encode(f"Internal error in {method.name}; see the log of this host."))
 
     def _begin(self, one: Any, method: Method, args: tuple[Any, ...], key: str) -> Future[Any]:
-        """The call, begun now, or before by who asked the same. A stream is its asker's own."""
+        """The call, begun now, or before by who asked the same. A stream or tunnel is its asker's own."""
         work = getattr(one, method.name)
-        if method.streams:
+        if method.streams or method.tunnels:
             return self._pool.submit(work, *args)
         with self._lock:
             running = self._running.get(key)

@@ -6,9 +6,10 @@ cloud that it has joined, and asks of it only what guests on this machine need."
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -22,11 +23,13 @@ from tiffin.core.settings import parts
 from tiffin.host.door import CONTROLLER
 from tiffin.host.joined import HYPERVISOR, NETWORK
 from tiffin.services.compute.drivers.base import Hypervisor
+from tiffin.services.compute.drivers.departure import Channel
 from tiffin.services.network.drivers.base import HostNetwork
 
 RENEW_WHEN_LEFT = 120 * 86_400.0
 """Seconds before the end of its certificate when an agent asks for another."""
 
+T = TypeVar("T")
 log = structlog.get_logger("agent")
 
 
@@ -74,6 +77,11 @@ class Controller:
         asked = {"guest_id": guest_id, "name": name, "offset": offset, "length": length}
         return self._stream("POST", "/disks", msgspec.json.encode(asked))
 
+    def tunnel(self, guest_id: str, channel: Channel) -> socket.socket:
+        """A stream to where a guest of this machine goes (a `TunnelSource`). Raises `Impossible` or `Refused`."""
+        asked = msgspec.json.encode({"guest_id": guest_id, "channel": channel})
+        return self._of_first(lambda controller: controller.tunnel("/tunnels", asked))
+
     def metadata(
         self, network_id: str, remote: str, method: str, path: str, headers: dict[str, str]
     ) -> tuple[int, dict[str, str], bytes]:
@@ -104,18 +112,25 @@ class Controller:
         return chunks_of(reply, CONTROLLER)
 
     def _ask(self, method: str, path: str, body: bytes = b"", *, stream: bool = False) -> urllib3.BaseHTTPResponse:
+        def ask(controller: Connection) -> urllib3.BaseHTTPResponse:
+            reply = controller.ask(method, path, body, stream=stream)
+            if reply.status >= 500:  # it is there, and cannot: as one whose way to the database is cut
+                raise Refused(str(fault_of(reply.status, reply.data, CONTROLLER)))
+            return reply
+
+        return self._of_first(ask)
+
+    def _of_first(self, ask: Callable[[Connection], T]) -> T:
         """The answer of the first that has one. Raises `Refused` when none does."""
         why: Refused | None = None
         for address in dict.fromkeys((self._last, *self.membership.controllers, self.membership.controller)):
             try:
-                reply = self._to(address).ask(method, path, body, stream=stream)
+                answer = ask(self._to(address))
             except Refused as no:
                 why = no
                 continue
-            if reply.status < 500:  # else it is there, and cannot: as one whose way to the database is cut
-                self._last = address
-                return reply
-            why = Refused(str(fault_of(reply.status, reply.data, CONTROLLER)))
+            self._last = address
+            return answer
         assert why is not None
         raise why
 

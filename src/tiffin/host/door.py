@@ -92,6 +92,9 @@ class Door:
         if (request.method, request.path) == ("POST", "/disks"):
             range = _decoded(request.body, agents.DiskRange)
             return Reply(200, agents.disk_for(self._cloud, request.peer, range), "application/octet-stream")
+        if (request.method, request.path) == ("POST", "/tunnels"):
+            way = _decoded(request.body, agents.Way)
+            return Reply(101, tunnel=agents.tunnel_for(self._cloud, request.peer, way))
         if request.method == "GET" and request.path.startswith("/images/"):
             id = unquote(request.path.removeprefix("/images/"))
             return Reply(200, agents.image_for(self._cloud, request.peer, id), "application/octet-stream")

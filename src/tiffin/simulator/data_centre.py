@@ -9,6 +9,7 @@ import msgspec
 
 from tiffin.core.driver import Impossible, Refused
 from tiffin.services.compute.drivers.base import DiskSource, HostFacts, ImageSource
+from tiffin.services.compute.drivers.departure import TunnelSource
 from tiffin.simulator.clock import SimulatedClock
 from tiffin.simulator.hypervisor import FACTS, SimulatedHypervisor, Timing
 from tiffin.simulator.network import SimulatedHostNetwork, SimulatedNetwork
@@ -23,6 +24,7 @@ class Sources(msgspec.Struct, frozen=True):
 
     image: ImageSource
     disks: Callable[[str], DiskSource]  # by the name of the host that asks
+    tunnels: Callable[[str], TunnelSource]  # likewise
 
 
 class DataCentre:
@@ -40,7 +42,7 @@ class DataCentre:
             world = self.worlds[name] = SimulatedWorld(judged=judged)
             facts: HostFacts = msgspec.structs.replace(FACTS, hostname=name)
             hypervisor = SimulatedHypervisor(
-                sources.image, clock, world, facts, self.timing, fate, disks=sources.disks(name)
+                sources.image, clock, world, facts, self.timing, fate, disks=sources.disks(name), tunnels=sources.tunnels(name)
             )
             self._hosts[name] = (hypervisor, SimulatedHostNetwork(network, name, functools.partial(self._reach, name)))
 

@@ -30,6 +30,15 @@ def keep(id: str, guest: SimulatedGuest | None) -> tuple[Disk, ...]:
     return tuple(Disk(name, len(content)) for name, content in guest.kept.items())
 
 
+def readable(guest: SimulatedGuest | None, name: str) -> bytes | None:
+    """The content of a disk that another host may read now."""
+    if guest is None:
+        return None
+    if guest.departure is not None and name == CONFIG and guest.config_drive is not None:
+        return msgspec.json.encode(guest.config_drive)
+    return (guest.kept or {}).get(name)
+
+
 def receive(id: str, guest: SimulatedGuest, disks: tuple[Disk, ...], source: DiskSource) -> None:
     """Have these disks, unless the guest has its own here."""
     guest.arriving = None

@@ -5,13 +5,14 @@ disks and processes) is a value of its own, so that a new `SimulatedHypervisor` 
 """
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import msgspec
 
 from tiffin.core.driver import Impossible, Turn
-from tiffin.services.compute.drivers import disk_ranges, guest_check
+from tiffin.services.compute.drivers import departure, disk_ranges, guest_check
 from tiffin.services.compute.drivers.base import (
     BaseImage,
     CachedImage,
@@ -24,6 +25,8 @@ from tiffin.services.compute.drivers.base import (
     Nic,
     Snapshot,
 )
+from tiffin.services.compute.drivers.departure import Channel, Departure, Progress, TunnelSource
+from tiffin.simulator import departures
 from tiffin.simulator import disks as simulated_disks
 from tiffin.simulator.qcow2 import empty_qcow2
 from tiffin.simulator.world import SimulatedGuest, SimulatedImage, SimulatedWorld, untroubled
@@ -48,6 +51,7 @@ class Timing(msgspec.Struct):
     shutdown: float = 0.0
     snapshot: float = 0.0
     transfer: float = 0.0  # of the disks of a guest to another host
+    migration: float = 0.0  # of a guest that runs to another host
 
 
 class SimulatedHypervisor:
@@ -55,11 +59,12 @@ class SimulatedHypervisor:
 
     def __init__(self, source: ImageSource, clock: Callable[[], float], world: SimulatedWorld,
                  facts: HostFacts = FACTS, timing: Timing | None = None,
-                 fate: Callable[[str], None] = untroubled, *, disks: DiskSource = disk_ranges.nowhere) -> None:
-        """`disks` gives those of guests that come from other hosts. `fate` is called with "CALL/ID?" before and "CALL/ID!"
-        after every effect; the call raises what it raises."""
+                 fate: Callable[[str], None] = untroubled, *, disks: DiskSource = disk_ranges.nowhere,
+                 tunnels: TunnelSource = departure.nowhere) -> None:
+        """`disks` gives those of guests that come from other hosts, `tunnels` ways to where they go. `fate` is called with
+        "CALL/ID?" before and "CALL/ID!" after every effect; the call raises what it raises."""
         self._source, self._clock, self._world, self._facts = source, clock, world, facts
-        self._timing, self._fate, self._disks = timing or Timing(), fate, disks
+        self._timing, self._fate, self._disks, self._tunnels = timing or Timing(), fate, disks, tunnels
 
     def facts(self) -> HostFacts:
         return self._facts
@@ -101,10 +106,7 @@ class SimulatedHypervisor:
 
     def ensure_paused(self, turn: Turn, guest_id: str) -> None:
         with self._effect("ensure_paused", guest_id, turn):
-            guest = self._alive(guest_id)
-            if guest is None:
-                raise Impossible(f"guest {guest_id} does not run")
-            guest.power = "paused"
+            self._living(guest_id).power = "paused"
 
     def ensure_stopped(self, turn: Turn, guest_id: str, graceful: float) -> bool:
         with self._effect("ensure_stopped", guest_id, turn):
@@ -182,10 +184,10 @@ class SimulatedHypervisor:
 
     def read_disk(self, guest_id: str, name: str, offset: int, length: int) -> Iterator[bytes]:
         disk_ranges.check(offset, length)
-        guest = self._world.guests.get(guest_check.guest_id(guest_id))
-        if guest is None or guest.kept is None or name not in guest.kept:
+        content = simulated_disks.readable(self._world.guests.get(guest_check.guest_id(guest_id)), name)
+        if content is None:
             raise Impossible(f"guest {guest_id} has no disk {name!r} set aside on this host")
-        return disk_ranges.sent((guest.kept[name][offset : offset + length],))
+        return disk_ranges.sent((content[offset : offset + length],))
 
     def ensure_disks_from(self, turn: Turn, guest: Guest, disks: tuple[Disk, ...]) -> bool:
         guest_check.guest(guest)
@@ -213,9 +215,63 @@ class SimulatedHypervisor:
             if (guest := self._world.guests.get(guest_id)) is not None:
                 guest.kept = None
 
+    def ensure_departing(self, turn: Turn, guest_id: str) -> Departure:
+        with self._effect("ensure_departing", guest_id, turn):
+            return departures.depart(self._living(guest_id), self._facts.accelerator)
+
+    def ensure_incoming(self, turn: Turn, guest: Guest, coming: Departure) -> bool:
+        guest_check.guest(guest)
+        guest_check.coming(guest, coming, self._facts.accelerator)
+        with self._effect("ensure_incoming", guest.id, turn):
+            simulated = self._guest(guest.id)
+            if simulated.coming is None and (simulated.arrived or simulated.power != "shutdown"):
+                raise Impossible(f"guest {guest.id} is here already")
+            simulated.disk = guest_check.root_bytes(guest, self._cached(guest.image) if guest.image else None)
+            departures.fetch_config(guest.id, simulated, coming, self._disks)
+            guest_check.disks(departures.blocks(simulated), coming.disks)
+            simulated.coming = simulated.coming or {}
+            simulated.nics = {nic.port_id: nic for nic in guest.nics}
+            simulated.power = "paused"
+            return True
+
+    def connect_incoming(self, guest_id: str, channel: Channel) -> socket.socket:
+        return departures.dial(guest_id, self._world.guests.get(guest_check.guest_id(guest_id)), channel)
+
+    def ensure_migrating(self, turn: Turn, guest_id: str, hurry: bool) -> Progress:
+        with self._effect("ensure_migrating", guest_id, turn):
+            guest = self._living(guest_id)
+            if guest.departure is None:
+                raise Impossible(f"guest {guest_id} does not depart")
+            progress = departures.progress(guest, self._clock(), self._timing.migration, hurry)
+            if progress.state == "gone" and not guest.departure.gone:
+                departures.send(guest_id, guest, self._tunnels)
+                guest.departure.gone, guest.power = True, "paused"
+            return progress
+
+    def ensure_arrived(self, turn: Turn, guest_id: str) -> bool:
+        with self._effect("ensure_arrived", guest_id, turn):
+            guest = self._living(guest_id)
+            return guest.coming is None or departures.arrive(guest_id, guest)
+
+    def ensure_landed(self, turn: Turn, guest_id: str, running: bool) -> None:
+        with self._effect("ensure_landed", guest_id, turn):
+            guest = self._living(guest_id)
+            if guest.coming is not None:
+                raise Impossible(f"guest {guest_id} has not arrived")
+            if guest.arrived and running:
+                guest.power = "running"
+            guest.arrived = False
+
+    def forget_departing(self, turn: Turn, guest_id: str, running: bool) -> None:
+        with self._effect("forget_departing", guest_id, turn):
+            guest = self._alive(guest_id)
+            if guest is not None and guest.departure is not None:
+                guest.departure = None
+                guest.power = "running" if running else "paused"
+
     def forget_guest(self, turn: Turn, guest_id: str) -> None:
         with self._effect("forget_guest", guest_id, turn):
-            self._world.guests.pop(guest_id, None)
+            departures.hang_up(self._world.guests.pop(guest_id, None))
 
     def console_log(self, guest_id: str, lines: int | None) -> bytes:
         guest = self._seen(guest_id)
@@ -286,6 +342,13 @@ class SimulatedHypervisor:
     def _alive(self, guest_id: str) -> SimulatedGuest | None:
         guest = self._seen(guest_id)
         return guest if guest and guest.power in ("running", "paused") else None
+
+    def _living(self, guest_id: str) -> SimulatedGuest:
+        """Raises `Impossible` for a guest that does not run."""
+        guest = self._alive(guest_id)
+        if guest is None:
+            raise Impossible(f"guest {guest_id} does not run")
+        return guest
 
     def _owner(self, snapshot_id: str) -> SimulatedGuest | None:
         return next((guest for guest in self._world.guests.values() if snapshot_id in guest.snapshots), None)

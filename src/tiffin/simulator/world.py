@@ -1,6 +1,7 @@
 """What a simulated hypervisor host has, and how to make trouble in it."""
 from __future__ import annotations
 
+import socket
 import threading
 from dataclasses import dataclass, field
 
@@ -8,6 +9,24 @@ from tiffin.core.driver import Turns
 from tiffin.services.compute.drivers.base import BaseImage, Nic, Power
 
 _KEPT = 1 << 20  # bytes of a console
+
+
+@dataclass(slots=True)
+class SimulatedDeparture:
+    """That a guest leaves, and how far it is."""
+
+    since: float | None = None  # when it began to go
+    gone: bool = False
+    broken: str = ""  # why it cannot go
+
+
+@dataclass(slots=True)
+class SimulatedStream:
+    """What has come of something on its way."""
+
+    socket: socket.socket
+    data: bytes = b""
+    ended: bool = False
 
 
 @dataclass(slots=True)
@@ -21,6 +40,9 @@ class SimulatedGuest:
     written: bytes = b""  # what the guest has on its root disk
     kept: dict[str, bytes] | None = None  # disks that were set aside: their content by name
     arriving: float | None = None  # since when its disks come from another host
+    departure: SimulatedDeparture | None = None  # to another host, while it runs
+    coming: dict[str, SimulatedStream] | None = None  # what it comes by from another host, by channel
+    arrived: bool = False  # from there, and not yet ours
     power: Power = "shutdown"
     reason: str = ""
     started: float = 0.0

@@ -12,7 +12,7 @@ from support import Clock, TestCloud
 from tiffin.core.cloud import ServiceRef
 from tiffin.core.driver import Refused
 from tiffin.core.http.local import Reply
-from tiffin.main import disk_source
+from tiffin.main import disk_source, tunnel_source
 from tiffin.services.compute import reconcilers
 from tiffin.services.compute.drivers.base import HostFacts, Hosts, Hypervisor
 from tiffin.services.compute.image_caches import HostCaches
@@ -93,8 +93,9 @@ class ComputeCloud(TestCloud):
         world = self.worlds[name] = SimulatedWorld()
         shown = msgspec.structs.replace(facts, hostname=name)
         source = lambda image_id: open_image(self.cloud, image_id)  # noqa: E731
+        disks, tunnels = disk_source(self.cloud, name), tunnel_source(self.cloud, name)
         hypervisor = SimulatedHypervisor(
-            source, self.clock, world, shown, timing, fate, disks=disk_source(self.cloud, name)
+            source, self.clock, world, shown, timing, fate, disks=disks, tunnels=tunnels
         )
         self.hosts.there[name] = (hypervisor, SimulatedHostNetwork(self.backend, name, fate))
         reconcilers.hosts(self.cloud)

@@ -1,8 +1,10 @@
 """What the agents of hosts may ask of a controller: the images of guests that are to run on them, the disks of guests that
-move to them, and what their guests ask of the metadata service. So what a stolen agent can ask is about its own guests."""
+move to them, ways for guests that leave them running, and what their guests ask of the metadata service. So what a stolen
+agent can ask is about its own guests."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import msgspec
@@ -12,11 +14,15 @@ from tiffin.core.cloud import Cloud
 from tiffin.core.driver import Impossible
 from tiffin.services.compute import public
 from tiffin.services.compute.drivers.base import Hosts
+from tiffin.services.compute.drivers.departure import Channel
 from tiffin.services.compute.lifecycles import wiring
-from tiffin.services.compute.lifecycles.moving import unsettled
+from tiffin.services.compute.lifecycles.moving import LIVE, unsettled
 from tiffin.services.compute.tables import HostAgent, Migration, Server, ServerNic
 from tiffin.services.image import public as image
 from tiffin.services.network import public as network
+
+_DISKS_TRAVEL = ("migrating", "preparing")
+"""The statuses of a move at which its destination may read."""
 
 
 def knows(cloud: Cloud, host: str) -> bool:
@@ -37,14 +43,30 @@ def image_for(cloud: Cloud, host: str, image_id: str) -> Iterator[bytes]:
 
 
 def disk_for(cloud: Cloud, host: str, range: DiskRange) -> Iterator[bytes]:
-    """A range of a disk of a guest that moves to this host, from the host that has set it aside. Raises `Impossible` for
-    any other."""
+    """A range of a disk of a guest that moves to this host, from the host that has set it aside (or, of one that moves while
+    it runs, of its config drive). Raises `Impossible` for any other."""
     with cloud.database.read() as session:
         move = unsettled(session, range.guest_id)
-    if move is None or move.status != "migrating" or move.dest != host:
+    if move is None or move.status not in _DISKS_TRAVEL or move.dest != host:
         raise Impossible(f"Guest {range.guest_id} does not move to {host}.")
     source = cloud.part(Hosts).hypervisor(move.source)
     return source.read_disk(range.guest_id, range.name, range.offset, range.length)
+
+
+def tunnel_for(cloud: Cloud, host: str, way: Way) -> socket.socket:
+    """A stream to the host that a guest of this host goes to while it runs. Raises `Impossible` for any other."""
+    with cloud.database.read() as session:
+        move = unsettled(session, way.guest_id)
+    if move is None or move.kind != LIVE or move.status != "running" or move.source != host or move.dest is None:
+        raise Impossible(f"Guest {way.guest_id} does not leave {host}.")
+    return cloud.part(Hosts).hypervisor(move.dest).connect_incoming(way.guest_id, way.channel)
+
+
+class Way(msgspec.Struct, frozen=True):
+    """What a host wants to send of a guest."""
+
+    guest_id: str
+    channel: Channel
 
 
 class DiskRange(msgspec.Struct, frozen=True):

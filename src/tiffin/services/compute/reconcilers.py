@@ -15,8 +15,9 @@ from tiffin.core.sql import listed
 from tiffin.core.tables import LifecycleRow
 from tiffin.services.compute import host_rows, rules
 from tiffin.services.compute.drivers.base import GuestState, HostFacts, HostPorts, Hosts
-from tiffin.services.compute.lifecycles.metadata import METADATA
-from tiffin.services.compute.lifecycles.moving import servers_promised_on
+from tiffin.services.compute.lifecycles.live import TIDY
+from tiffin.services.compute.lifecycles.metadata import METADATA, coming
+from tiffin.services.compute.lifecycles.moving import LIVE, servers_promised_on
 from tiffin.services.compute.lifecycles.orphan import unclaimed_ports
 from tiffin.services.compute.lifecycles.parts import KIND
 from tiffin.services.compute.resources.availability_zones import is_up
@@ -137,18 +138,22 @@ def moves(cloud: Cloud) -> None:
         for move in list(session.scalars(finished.where(or_(late, given_up)))):
             move.status, move.updated_at = "confirming", now
             lifecycle.ask(session, now, (KIND, move.server_id), "confirm", request_id=_request_id(cloud))
-        for move in session.scalars(resting.where(Migration.status == "error")):
+        for move in session.scalars(resting.where(or_(Migration.status == "error", Migration.kind == LIVE))):
             _bring_back(cloud, session, move)
 
 
 def _bring_back(cloud: Cloud, session: Session, move: Migration) -> None:
-    """Go on with the way back when both hosts are there; until that has ended nobody asks again."""
+    """Go on with the way back when the hosts are there that it needs; until that has ended nobody asks again."""
     settings, now = cloud.service("compute").settings, cloud.world.clock()
-    both = session.scalars(select(ComputeHost).where(ComputeHost.name.in_((move.source, str(move.dest)))))
-    if all(is_up(host, now, settings) for host in both):
+    live, tidy = move.kind == LIVE, move.wish == TIDY
+    names = (move.source,) if live and not tidy else (move.source, str(move.dest))
+    needed = session.scalars(select(ComputeHost).where(ComputeHost.name.in_(names)))
+    if all(is_up(host, now, settings) for host in needed):
         server = session.scalars(select(Server).where(Server.id == move.server_id)).one()
-        server.task_state = "resize_reverting"
-        lifecycle.ask(session, now, (KIND, move.server_id), "revert", request_id=_request_id(cloud))
+        if not tidy:
+            server.task_state = "migrating" if live else "resize_reverting"
+        request = "recall" if live else "revert"
+        lifecycle.ask(session, now, (KIND, move.server_id), request, request_id=_request_id(cloud))
 
 
 def _power(state: GuestState | None) -> int:
@@ -187,6 +192,8 @@ def metadata(cloud: Cloud) -> None:
     with cloud.database.read() as session:
         on_it = select(Server.host, ServerNic.network_id).join(ServerNic, Server.id == ServerNic.server_id)
         needed = {(host, id) for host, id in session.execute(on_it.where(Server.deleted_at.is_(None)).distinct())}
+        to_it = coming(Migration.dest, ServerNic.network_id).join(ServerNic, ServerNic.server_id == Migration.server_id)
+        needed |= {(host, id) for host, id in session.execute(to_it)}
         frames = session.scalars(select(LifecycleRow.frame).where(LifecycleRow.kind == METADATA))
         ending = {frame["network"] for frame in frames}
     for name, networks in real.items():

@@ -34,6 +34,7 @@ _WHILE = {
     "rebooting_hard": "HARD_REBOOT",
     "rebuilding": "REBUILD",
     "rebuild_spawning": "REBUILD",
+    "migrating": "MIGRATING",
 }
 _TELLING = ("active", "stopped", "error", "paused", "resized")
 """The vm_states in which what is being done is the word."""

@@ -154,7 +154,7 @@ class Migration(Table):
     server_id: Mapped[Id]
     project_id: Mapped[Id]  # of who asked for it
     user_id: Mapped[Id]
-    kind: Mapped[str]  # resize, migration, evacuation
+    kind: Mapped[str]  # resize, migration, evacuation, live-migration
     status: Mapped[str]
     source: Mapped[str]
     source_node: Mapped[str | None]
@@ -168,6 +168,8 @@ class Migration(Table):
     created_at: Mapped[Time]
     updated_at: Mapped[Time | None]
     settled: Mapped[bool] = mapped_column(default=False)  # nothing of the server is promised on any other host
+    wish: Mapped[str | None]  # of who does not let a live migration take its time: abort, complete
+    progress: Mapped[dict[str, Any] | None]  # of a live migration: drivers.departure.Progress
 
 
 class HostToken(Table):

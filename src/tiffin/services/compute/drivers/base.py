@@ -7,12 +7,14 @@ Implementations share one conformance suite: `tests/drivers/test_hypervisor_conf
 """
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, Protocol
 
 import msgspec
 
 from tiffin.core.driver import Turn
+from tiffin.services.compute.drivers.departure import Channel, Departure, Progress
 
 Power = Literal["running", "paused", "shutdown", "crashed", "absent"]
 
@@ -176,6 +178,42 @@ class Hypervisor(Protocol):
 
     def forget_kept(self, turn: Turn, guest_id: str) -> None:
         """Have no disks set aside."""
+        ...
+
+    # A guest that moves while it runs. Here it is until `ensure_landed` is called there, and never executes on both; until
+    # then `forget_departing` here and `forget_guest` there undo it all.
+
+    def ensure_departing(self, turn: Turn, guest_id: str) -> Departure:
+        """What another host needs to take over this guest, which executes or is paused; from now on its config drive can be
+        read there (`read_disk`)."""
+        ...
+
+    def ensure_incoming(self, turn: Turn, guest: Guest, coming: Departure) -> bool:
+        """Have the guest's machine, which executes nothing yet, waiting for the guest's memory and disks. The images that
+        these stand on must be here. Each call works for some seconds: False while there is more to do (call again)."""
+        ...
+
+    def connect_incoming(self, guest_id: str, channel: Channel) -> socket.socket:
+        """A stream to a guest that comes here. Raises `Impossible` when it is not awaited."""
+        ...
+
+    def ensure_migrating(self, turn: Turn, guest_id: str, hurry: bool) -> Progress:
+        """Have the departing guest on its way: begin, go on, or tell how it goes (call again while it is `going`). Once
+        `gone` all that it was is on its way or there, and it executes no more. One that `failed` is not begun again.
+        `hurry`: it may stand still meanwhile."""
+        ...
+
+    def ensure_arrived(self, turn: Turn, guest_id: str) -> bool:
+        """Whether all that the guest was is here. False while it still comes in (call again)."""
+        ...
+
+    def ensure_landed(self, turn: Turn, guest_id: str, running: bool) -> None:
+        """Have the guest that has arrived be this host's own; `running`: executing."""
+        ...
+
+    def forget_departing(self, turn: Turn, guest_id: str, running: bool) -> None:
+        """Have the guest, wherever it is on its way, be only this host's again; `running`: executing. Nothing to do for one
+        that does not depart."""
         ...
 
     def forget_guest(self, turn: Turn, guest_id: str) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from tiffin.core.driver import Impossible
 from tiffin.services.compute.drivers import hardware
 from tiffin.services.compute.drivers.base import BaseImage, Guest, Nic
+from tiffin.services.compute.drivers.departure import Block, Departure
 
 MOST_NICS = 12  # the root complex has 31 slots, and wants free ones for more
+MOST_PORTS = 28
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -16,6 +18,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _HOSTNAME = re.compile(r"[A-Za-z0-9._-]{0,255}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
+_BOARD = re.compile(r"pc-q35-[0-9]{1,2}\.[0-9]{1,2}")
 _COMMAND_LINE = re.compile(r"[ -~]{0,2000}")  # the kernel takes 2048 bytes
 
 
@@ -63,6 +66,32 @@ def guest(guest: Guest) -> None:
     for model in (hardware.disk_model, hardware.vif_model, hardware.video_model):
         model(guest.properties)
     _like(_COMMAND_LINE, guest.properties.get("os_command_line", ""), "os_command_line")
+
+
+def coming(guest: Guest, coming: Departure, accelerator: str) -> None:
+    """Raises `Impossible` unless the guest, as it was put together where it comes from, can go on here."""
+    board = coming.board
+    _like(_BOARD, board.type, "type of a machine")
+    _within(board.ports, 0, MOST_PORTS, "ports for network interfaces")
+    if board.accelerator != accelerator:
+        raise Impossible(f"the guest runs by {board.accelerator[:10]}; guests of this host run by {accelerator}")
+    if {slot.port_id for slot in board.slots} != {nic.port_id for nic in guest.nics}:
+        raise Impossible("the guest runs with other network interfaces than it should have")
+    numbers = {slot.number for slot in board.slots}
+    if len(numbers) < len(board.slots) or not numbers <= set(range(board.ports)):
+        raise Impossible("network interfaces of the guest are where none can be")
+    if not {slot.model for slot in board.slots} <= set(hardware.VIF_MODELS.values()):
+        raise Impossible("the guest runs with network interfaces that this host does not have")
+
+
+def disks(here: tuple[Block, ...], coming: tuple[Block, ...]) -> None:
+    """Raises `Impossible` unless the disks that are to be filled are like those that come."""
+    if here != coming:
+        raise Impossible(f"the guest's disks would be {_disks(here)}, and are {_disks(coming)}")
+
+
+def _disks(disks: tuple[Block, ...]) -> str:
+    return ", ".join(f"{disk.name[:40]} ({disk.size} bytes)" for disk in disks[:8])
 
 
 def config_drive(files: Mapping[str, bytes]) -> None:

@@ -18,6 +18,7 @@ of ROOT may be closed to it: every path on its command line is relative.
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -29,12 +30,14 @@ from tiffin.core.driver import Impossible, Turn
 from tiffin.services.compute.drivers import (
     config_drive,
     console,
+    departure,
     devices,
     disk_ranges,
     guest_check,
     kvm_probe,
     qemu_disks,
     qemu_host,
+    qemu_live,
     qemu_moves,
     qemu_nics,
     qemu_power,
@@ -54,8 +57,9 @@ from tiffin.services.compute.drivers.base import (
     Nic,
     Snapshot,
 )
+from tiffin.services.compute.drivers.departure import Board, Channel, Departure, Progress, TunnelSource
 from tiffin.services.compute.drivers.fences import Fences
-from tiffin.services.compute.drivers.qemu_command import Machine, command
+from tiffin.services.compute.drivers.qemu_command import INCOMING, Machine, command, new_board
 from tiffin.services.compute.drivers.qemu_images import ImageCache
 from tiffin.services.compute.drivers.qemu_process import Process
 
@@ -82,10 +86,10 @@ class Qemu:
 
     def __init__(self, root: Path, source: ImageSource, launch_prefix: Callable[[], tuple[str, ...]],
                  clock: Callable[[], float], hostname: str, settings: Settings = Settings(),  # noqa: B008 (frozen)
-                 *, disks: DiskSource = disk_ranges.nowhere) -> None:
+                 *, disks: DiskSource = disk_ranges.nowhere, tunnels: TunnelSource = departure.nowhere) -> None:
         """All state lies below `root`. `launch_prefix` leads into the network namespace of the taps. `clock` gives
-        seconds since the epoch, `disks` the disks of guests that come from other hosts."""
-        self._root, self._disks = root.resolve(), disks
+        seconds since the epoch, `disks` the disks of guests that come from other hosts, `tunnels` ways to where they go."""
+        self._root, self._disks, self._tunnels = root.resolve(), disks, tunnels
         self._guests = self._root / "guests"
         self._launch_prefix, self._clock, self._hostname, self._settings = launch_prefix, clock, hostname, settings
         self._guests.mkdir(parents=True, exist_ok=True)
@@ -137,9 +141,7 @@ class Qemu:
 
     def ensure_paused(self, turn: Turn, guest_id: str) -> None:
         with self._fences.hold(guest_check.guest_id(guest_id), turn):
-            process = self._find(guest_id)
-            if process is None:
-                raise Impossible(f"guest {guest_id} does not run")
+            process = self._alive(guest_id)
             with qmp.connect(self._guests / guest_id, process.pid) as monitor:
                 monitor.do("stop")
 
@@ -238,6 +240,46 @@ class Qemu:
         with self._fences.hold(guest_check.guest_id(guest_id), turn):
             qemu_moves.discard(self._guests / guest_id)
 
+    def ensure_departing(self, turn: Turn, guest_id: str) -> Departure:
+        with self._fences.hold(guest_check.guest_id(guest_id), turn):
+            folder, process = self._guests / guest_id, self._alive(guest_id)
+            return qemu_live.depart(folder, process.pid, self._accelerator().accelerator)
+
+    def ensure_incoming(self, turn: Turn, guest: Guest, coming: Departure) -> bool:
+        guest_check.guest(guest)
+        guest_check.coming(guest, coming, self._accelerator().accelerator)
+        with self._fences.hold(guest.id, turn):
+            folder = self._make_folder(guest.id)
+            if (process := self._find(guest.id)) is None:
+                qemu_disks.ensure(folder, guest, self._cache)
+                config = tuple(Disk(disk.name, disk.size) for disk in coming.disks if disk.name == qemu_moves.CONFIG)
+                if not qemu_moves.receive(folder, config, self._disks):
+                    return False
+                guest_check.disks(qemu_live.blocks(folder), coming.disks)
+                process = self._start(guest, coming.board)
+            qemu_live.await_guest(folder, process.pid, qemu_disks.drives(folder, guest, self._cache))
+            return True
+
+    def connect_incoming(self, guest_id: str, channel: Channel) -> socket.socket:
+        return qemu_live.dial(self._guests / guest_id, self._alive(guest_check.guest_id(guest_id)).pid, channel)
+
+    def ensure_migrating(self, turn: Turn, guest_id: str, hurry: bool) -> Progress:
+        with self._fences.hold(guest_check.guest_id(guest_id), turn):
+            return qemu_live.migrate(self._guests / guest_id, self._alive(guest_id).pid, self._tunnels, hurry)
+
+    def ensure_arrived(self, turn: Turn, guest_id: str) -> bool:
+        with self._fences.hold(guest_check.guest_id(guest_id), turn):
+            return qemu_live.arrived(self._guests / guest_id, self._alive(guest_id).pid)
+
+    def ensure_landed(self, turn: Turn, guest_id: str, running: bool) -> None:
+        with self._fences.hold(guest_check.guest_id(guest_id), turn):
+            qemu_live.land(self._guests / guest_id, self._alive(guest_id).pid, running)
+
+    def forget_departing(self, turn: Turn, guest_id: str, running: bool) -> None:
+        with self._fences.hold(guest_check.guest_id(guest_id), turn):
+            process = self._find(guest_id)
+            qemu_live.forget(self._guests / guest_id, process.pid if process else None, running)
+
     def forget_guest(self, turn: Turn, guest_id: str) -> None:
         with self._fences.hold(guest_check.guest_id(guest_id), turn):
             folder = self._guests / guest_id
@@ -284,19 +326,26 @@ class Qemu:
     def _find(self, guest_id: str) -> Process | None:
         return qemu_process.find(self._guests / guest_id, guest_id)
 
+    def _alive(self, guest_id: str) -> Process:
+        """Raises `Impossible` for a guest without a process."""
+        if (process := self._find(guest_id)) is None:
+            raise Impossible(f"guest {guest_id} does not run")
+        return process
+
     def _make_folder(self, guest_id: str) -> Path:
         folder = self._guests / guest_id
         folder.mkdir(exist_ok=True)
         folder.chmod(0o711)
         return folder
 
-    def _start(self, guest: Guest) -> None:
+    def _start(self, guest: Guest, coming: Board | None = None) -> Process:
+        """`coming`: how it was put together where it comes from."""
         folder, user = self._guests / guest.id, user_for(guest.id)
         drives, boot = qemu_disks.drives(folder, guest, self._cache), qemu_disks.boot(guest, self._cache)
         found = qemu_host.installed(self._settings.binary, self._root / "qemu.json")
         machine = Machine(found.binary, found.machine, self._accelerator().accelerator, self._settings.version,
                           self._settings.full_checksums)
-        words = command(guest, machine, drives, boot)
+        words = command(guest, machine, drives, boot, coming or new_board(guest, machine)) + (INCOMING if coming else ())
         shutil.rmtree(folder / "run", ignore_errors=True)
         (folder / "run").mkdir()
         give(folder / "run", user, 0o700)
@@ -307,6 +356,7 @@ class Qemu:
         words = (*self._launch_prefix(), *devices.opened(nodes, self._root / "devices", user), *as_user(user), *words)
         process = qemu_process.start(words, folder, guest.id)
         log.info("guest started", guest=guest.id, pid=process.pid, accelerator=machine.accelerator)
+        return process
 
     def _accelerator(self) -> kvm_probe.Probe:
         return kvm_probe.accelerator(self._settings.binary, self._settings.probe_kernel, self._root / "kvm.json")

@@ -13,8 +13,10 @@ import msgspec
 
 from tiffin.services.compute.drivers import hardware, qmp
 from tiffin.services.compute.drivers.base import Guest, Nic
+from tiffin.services.compute.drivers.departure import Board, Slot
 
 FREE_PORTS = 8  # NICs and disks that can be plugged into the running guest
+INCOMING = ("-S", "-incoming", "defer")  # what a guest that comes from another host is started with
 
 
 class File(msgspec.Struct, frozen=True):
@@ -50,17 +52,25 @@ class Boot(msgspec.Struct, frozen=True):
     ramdisk: str | None
 
 
-def command(guest: Guest, machine: Machine, drives: tuple[Drive, ...], boot: Boot | None = None) -> tuple[str, ...]:
+def new_board(guest: Guest, machine: Machine) -> Board:
+    """What a guest that is started here gets. Raises `Impossible` for hardware that we do not have."""
+    model = hardware.vif_model(guest.properties)
+    slots = (Slot(nic.port_id, number, model, machine.full_checksums) for number, nic in enumerate(guest.nics))
+    return Board(machine.type, machine.accelerator, len(guest.nics) + FREE_PORTS, tuple(slots))
+
+
+def command(guest: Guest, machine: Machine, drives: tuple[Drive, ...], boot: Boot | None, board: Board) -> tuple[str, ...]:
     """The words that run this guest. Raises `Impossible` for hardware that we do not have."""
     words = [machine.binary, "-name", f"guest={guest.name},debug-threads=on", "-uuid", guest.id]
     words += ["-nodefaults", "-no-user-config", "-display", "none", "-boot", "strict=on", "-rtc", "base=utc"]
-    words += ["-msg", "timestamp=on", "-machine", f"{machine.type},dump-guest-core=off", *_processor(guest, machine)]
+    words += ["-msg", "timestamp=on", "-machine", f"{board.type},dump-guest-core=off", *_processor(guest, machine)]
     words += ["-m", str(guest.memory_mb), "-smbios", _smbios(guest, machine)]
-    for number in range(len(guest.nics) + FREE_PORTS):
+    for number in range(board.ports):
         words += ["-device", f"pcie-root-port,id=rp{number},bus=pcie.0,chassis={number + 1},port={number + 1}"]
     words += _disks(guest, drives)
-    for number, nic in enumerate(guest.nics):
-        netdev, device = nic_arguments(nic, guest.properties, f"rp{number}", machine.full_checksums)
+    nics = {nic.port_id: nic for nic in guest.nics}
+    for slot in board.slots:
+        netdev, device = nic_arguments(nics[slot.port_id], slot)
         words += ["-netdev", _comma_list(netdev), "-device", _comma_list(device)]
     words += _consoles() + _other_devices(guest.properties)
     if boot:
@@ -68,18 +78,15 @@ def command(guest: Guest, machine: Machine, drives: tuple[Drive, ...], boot: Boo
     return (*words, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
 
 
-def nic_arguments(
-    nic: Nic, properties: Mapping[str, str], bus: str, full_checksums: bool
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def nic_arguments(nic: Nic, slot: Slot) -> tuple[dict[str, Any], dict[str, Any]]:
     """The network backend and the device of a NIC, as the arguments of `netdev_add` and `device_add`."""
-    model = hardware.vif_model(properties)
     netdev = {"type": "tap", "id": f"net-{nic.port_id}", "ifname": nic.tap, "script": "no", "downscript": "no",
               "vhost": False}
-    device: dict[str, Any] = {"driver": model, "id": f"nic-{nic.port_id}", "netdev": f"net-{nic.port_id}",
-                              "mac": nic.mac, "bus": bus, "romfile": ""}
-    if model == "virtio-net-pci":
+    device: dict[str, Any] = {"driver": slot.model, "id": f"nic-{nic.port_id}", "netdev": f"net-{nic.port_id}",
+                              "mac": nic.mac, "bus": f"rp{slot.number}", "romfile": ""}
+    if slot.model == "virtio-net-pci":
         device["host_mtu"] = nic.mtu
-        if full_checksums:
+        if slot.full_checksums:
             device["csum"] = False
     return netdev, device
 

@@ -18,8 +18,10 @@ from tiffin.core.driver import Impossible, Refused
 from tiffin.services.compute.drivers import disk_ranges, qemu_power
 from tiffin.services.compute.drivers.base import Disk, DiskSource
 
-_MODES = {"root.qcow2": 0o600, "ephemeral.raw": 0o600, "swap.raw": 0o600, "config.iso": 0o400}
+CONFIG = "config.iso"
+_MODES = {"root.qcow2": 0o600, "ephemeral.raw": 0o600, "swap.raw": 0o600, CONFIG: 0o400}
 """The disks of a guest, and what its user may do with each."""
+NAMES = tuple(_MODES)
 _WORK = 3.0
 """Seconds that one call copies."""
 _CHUNK = 1 << 20
@@ -65,10 +67,11 @@ def discard(folder: Path) -> None:
 
 
 def read(folder: Path, name: str, offset: int, length: int) -> Iterator[bytes]:
-    """A range of a disk that was set aside. Raises `Impossible`."""
+    """A range of a disk that was set aside, or of the config drive of a guest that departs. Raises `Impossible`."""
     disk_ranges.check(offset, length)
-    path = folder / "kept" / name
-    if name not in _MODES or not (folder / "kept" / "complete").exists() or not path.exists():
+    departs = name == CONFIG and (folder / "departing.json").exists()
+    path = folder / name if departs else folder / "kept" / name
+    if name not in _MODES or not (departs or (folder / "kept" / "complete").exists()) or not path.exists():
         raise Impossible(f"guest {folder.name} has no disk {name!r} set aside on this host")
     return disk_ranges.sent(_chunks(path, offset, length))
 

@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 from tiffin.core.driver import Impossible, Refused
-from tiffin.services.compute.drivers import qmp
+from tiffin.services.compute.drivers import hardware, qmp
 from tiffin.services.compute.drivers.base import Nic
+from tiffin.services.compute.drivers.departure import Slot
 from tiffin.services.compute.drivers.qemu_command import nic_arguments
 
 _PERIPHERAL = "/machine/peripheral"  # where QEMU keeps the devices that have an id
+_PORT, _NIC = "rp", "nic-"
 
 
 def ensure(monitor: qmp.Monitor, nic: Nic, full_checksums: bool) -> None:
@@ -17,7 +19,8 @@ def ensure(monitor: qmp.Monitor, nic: Nic, full_checksums: bool) -> None:
     free = next((port for port, device in ports.items() if device is None), None)
     if free is None:
         raise Impossible("the guest has no room for another network interface")
-    netdev, device = nic_arguments(nic, {}, free, full_checksums)
+    slot = Slot(nic.port_id, int(free.removeprefix(_PORT)), hardware.vif_model({}), full_checksums)
+    netdev, device = nic_arguments(nic, slot)
     _forget_backend(monitor, nic.port_id)
     monitor.do("netdev_add", netdev)
     monitor.do("device_add", device)
@@ -39,6 +42,24 @@ def forget(monitor: qmp.Monitor, port_id: str, patience: float) -> None:
     _forget_backend(monitor, port_id)
 
 
+def slots(monitor: qmp.Monitor) -> tuple[int, tuple[Slot, ...]]:
+    """How many ports for NICs the guest has, and what sits in them."""
+    ports = _root_ports(monitor)
+    kinds = {each["name"]: each["type"][len("child<") : -1] for each in monitor.do("qom-list", {"path": _PERIPHERAL})}
+    return len(ports), tuple(
+        Slot(device.removeprefix(_NIC), int(port.removeprefix(_PORT)), kinds[device], _full_checksums(monitor, device))
+        for port, device in sorted(ports.items()) if device is not None and device.startswith(_NIC))
+
+
+def _full_checksums(monitor: qmp.Monitor, device: str) -> bool:
+    try:
+        return not monitor.do("qom-get", {"path": f"{_PERIPHERAL}/{device}", "property": "csum"})
+    except qmp.CommandFailed as failed:  # of a device that has no choice
+        if "not found" not in failed.description:
+            raise
+        return False
+
+
 def _forget_backend(monitor: qmp.Monitor, port_id: str) -> None:
     try:
         monitor.do("netdev_del", {"id": f"net-{port_id}"})
@@ -51,7 +72,7 @@ def _root_ports(monitor: qmp.Monitor) -> dict[str, str | None]:
     """The root ports and the device in each. From QEMU's objects: query-pci only tells what the guest has seen."""
     listed = monitor.do("qom-list", {"path": _PERIPHERAL})
     devices = [each["name"] for each in listed if each["type"].startswith("child<")]
-    found: dict[str, str | None] = {name: None for name in devices if name.startswith("rp")}
+    found: dict[str, str | None] = {name: None for name in devices if name.startswith(_PORT)}
     for device in devices:
         bus = monitor.do("qom-get", {"path": f"{_PERIPHERAL}/{device}", "property": "parent_bus"}).rpartition("/")[2]
         if bus in found:
@@ -60,4 +81,4 @@ def _root_ports(monitor: qmp.Monitor) -> dict[str, str | None]:
 
 
 def _device(port_id: str) -> str:
-    return f"nic-{port_id}"
+    return _NIC + port_id

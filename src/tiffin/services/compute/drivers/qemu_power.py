@@ -18,6 +18,7 @@ _PRESS_AGAIN = 10.0  # seconds; a guest that still boots does not hear the power
 _LAST_BREATH = 0.5  # seconds between the end of QEMU's monitor and the end of its process
 _POWER = {
     "running": "running", "suspended": "running", "prelaunch": "running",
+    "finish-migrate": "paused", "postmigrate": "paused", "inmigrate": "paused",  # of a guest on its way
     "paused": "paused", "io-error": "paused", "watchdog": "paused", "debug": "paused",
     "shutdown": "shutdown",
 }  # all others (internal-error, guest-panicked) are a crash; QEMU's qapi/run-state.json

@@ -12,7 +12,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,28 +106,42 @@ class Monitor:
 
 @contextmanager
 def connect(guest_folder: Path, pid: int, name: str = CHANGE, seconds: float = 10.0) -> Iterator[Monitor]:
-    """Talk to the QEMU with this pid over the monitor `name` of its folder; at most `seconds` in all.
-
-    The folder of the sockets belongs to QEMU's own user, who could replace a socket by a link to another program's:
-    whoever listens must be `pid`. Raises `Refused` when nobody answers.
-    """
+    """Talk to the QEMU with this pid over the monitor `name` of its folder; at most `seconds` in all. Raises `Refused` when
+    nobody answers."""
     deadline = time.monotonic() + seconds
-    folder = os.open(guest_folder / "run", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(seconds)
-            # By descriptor: a socket's address holds 107 bytes, a home folder's path may be longer.
-            connection.connect(f"/proc/self/fd/{folder}/{name}")
-            peer = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
-            if peer != pid:
-                raise Refused(f"monitor {name} belongs to process {peer}, not to the guest's {pid}")
+        with dial(guest_folder, pid, name, seconds) as connection:
             monitor = Monitor(connection, deadline)
             monitor.greet()
             yield monitor
     except TimeoutError as error:
         raise Refused("QEMU's monitor does not answer in time") from error
-    except (ConnectionError, FileNotFoundError) as error:
+    except ConnectionError as error:
         raise Refused(f"QEMU's monitor does not listen: {error}") from error
-    finally:
-        with suppress(OSError):
+
+
+def dial(guest_folder: Path, pid: int, name: str, seconds: float) -> socket.socket:
+    """A connection to a socket of the QEMU with this pid. Raises `Refused` when it is not there.
+
+    The folder of the sockets belongs to QEMU's own user, who could replace a socket by a link to another program's:
+    whoever listens must be `pid`.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        folder = os.open(guest_folder / "run", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            connection.settimeout(seconds)
+            # By descriptor: a socket's address holds 107 bytes, a home folder's path may be longer.
+            connection.connect(f"/proc/self/fd/{folder}/{name}")
+        finally:
             os.close(folder)
+        peer = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        if peer != pid:
+            raise Refused(f"socket {name} belongs to process {peer}, not to the guest's {pid}")
+    except (ConnectionError, FileNotFoundError) as error:
+        connection.close()
+        raise Refused(f"QEMU's socket {name} does not listen: {error}") from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -14,7 +14,7 @@ class Evacuating(Moving):
         """From here on the old host has no say: its guest is of an older turn, and no row names it."""
         row, move = self._row(), self.db.get_one(Migration, self.args["number"])
         try:
-            place(self, row, move, avoid=(move.source,))
+            place(self.cloud, self.db, (row, move), avoid=(move.source,), host=self.args.get("host"))
         except NoHost as none:
             move.status, move.updated_at, move.settled = "error", self.now, True
             return self._settled(row, "evacuate.error", error=f"No valid host was found. {none}")
@@ -24,7 +24,7 @@ class Evacuating(Moving):
         move.status, move.updated_at, move.settled = "pre-migrating", self.now, True
         self.frame |= {"evacuation": move.number, "rebuilt": True, "was_stopped": bool(self.args["was_stopped"])}
         self._bind(row)
-        return go("build")
+        return go("wipe")  # a move that never ended may have left something there
 
     def _evacuated(self, status: str) -> None:
         """Note how an evacuation ended, if this was one."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, select
+from typing import Any
+
+from sqlalchemy import Select, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from tiffin.core.driver import Refused, StaleTurn, Turn
 from tiffin.core.lifecycle import Lifecycle, Outcome, done, go, inside, outside
 from tiffin.core.tables import LifecycleRow
 from tiffin.services.compute.drivers.base import Hosts
-from tiffin.services.compute.tables import Server, ServerNic
+from tiffin.services.compute.tables import Migration, Server, ServerNic
 
 METADATA = "compute.metadata"
 SERVER = "compute.server"
@@ -17,12 +19,20 @@ GONE = Turn(2**62)
 """Above every turn of a network that is no more."""
 
 
+COMING = ("preparing", "running", "post-migrating")
+"""The statuses of a live migration whose destination needs what the server needs already."""
+
+
 def users(session: Session, host: str, network_id: str) -> list[str]:
-    """The living servers on this host that have a port on the network."""
+    """The living servers on this host, or coming to it while they run, that have a port on the network."""
     on_it = select(ServerNic.server_id).where(ServerNic.network_id == network_id)
-    return list(
-        session.scalars(select(Server.id).where(Server.host == host, Server.deleted_at.is_(None), Server.id.in_(on_it)))
-    )
+    here = or_(Server.host == host, Server.id.in_(coming(Migration.server_id).where(Migration.dest == host)))
+    return list(session.scalars(select(Server.id).where(here, Server.deleted_at.is_(None), Server.id.in_(on_it))))
+
+
+def coming(*columns: Any) -> Select[Any]:
+    """Columns of the live migrations under way."""
+    return select(*columns).where(Migration.settled.is_(False), Migration.status.in_(COMING))
 
 
 _TURN = select(LifecycleRow.turn).where(

@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from tiffin.core.cloud import Cloud
 from tiffin.core.lifecycle import Outcome, go, inside, outside, rest, sleep
 from tiffin.services.compute import rules
 from tiffin.services.compute.drivers.base import Disk, Hosts
@@ -21,6 +22,8 @@ from tiffin.services.compute.scheduler.model import NoHost
 from tiffin.services.compute.tables import Migration, Server
 from tiffin.services.placement import public as placement
 
+LIVE = "live-migration"
+"""The kind of a move of a server that runs meanwhile (live.py)."""
 COPYING = 6 * 3600.0
 """Seconds that the disks of a server may be on their way."""
 SIZE = ("flavor", "vcpus", "memory_mb", "root_gb", "ephemeral_gb", "swap_mb")
@@ -61,7 +64,8 @@ class Moving(ServerParts):
         """Choose where to. What the server has stays its migration's; the server takes the new room."""
         row, move = self._row(), self._move()
         try:
-            place(self, row, move, avoid=(move.source,) if self.args["elsewhere"] else ())
+            avoid = (move.source,) if self.args["elsewhere"] else ()
+            place(self.cloud, self.db, (row, move), avoid=avoid, host=self.args.get("host"))
         except NoHost as none:
             return self._stayed(row, move, f"No valid host was found. {none}")
         row.task_state, move.status, move.updated_at = "resize_migrating", "migrating", self.now
@@ -243,17 +247,30 @@ class Moving(ServerParts):
             placement.hand_over(self.db, self.cloud.world, move.id, consumer)
 
 
-def place(life: ServerParts, row: Server, move: Migration, *, avoid: Collection[str]) -> None:
-    """Choose where a move leads, and take the room there; the migration holds the room that the server had.
-    Raises `NoHost`, having changed nothing, and `Refused`."""
+def place(
+    cloud: Cloud,
+    session: Session,
+    of: tuple[Server, Migration],
+    *,
+    avoid: Collection[str],
+    host: str | None = None,
+    force: bool = False,
+) -> None:
+    """Choose where the move of a server leads (to `host`, if that is said; `force`: whatever the scheduler would say), and
+    take the room there; the migration holds the room that the server had. Raises `NoHost`, having changed nothing, and
+    `Refused`."""
+    row, move = of
     columns = {column.name: getattr(row, column.name) for column in Server.__table__.columns}
-    moved = Server(**{**columns, **move.new_size, "forced_host": life.args.get("host")})
-    world, held = life.cloud.world, placement.Consumer(move.id, row.project_id, row.user_id, "MIGRATION")
-    placement.hand_over(life.db, world, row.id, held)
+    moved = Server(**{**columns, **move.new_size, "forced_host": host})
+    world, held = cloud.world, placement.Consumer(move.id, row.project_id, row.user_id, "MIGRATION")
+    placement.hand_over(session, world, row.id, held)
     try:
-        scheduling.place(life.cloud, life.db, moved, avoid=avoid)
+        if force:
+            scheduling.claim(cloud, session, moved)
+        else:
+            scheduling.place(cloud, session, moved, avoid=avoid)
     except NoHost:
-        placement.hand_over(life.db, world, move.id, placement.Consumer(row.id, row.project_id, row.user_id))
+        placement.hand_over(session, world, move.id, placement.Consumer(row.id, row.project_id, row.user_id))
         raise
     move.dest, move.dest_node, move.dest_zone = moved.host, moved.node, moved.availability_zone
 

@@ -52,6 +52,25 @@ def place(cloud: Cloud, session: Session, server: Server, *, avoid: Collection[s
     server.availability_zone = zone_of(session, chosen.name, settings.default_zone) if zoned else settings.default_zone
 
 
+def claim(cloud: Cloud, session: Session, server: Server) -> None:
+    """Allocate on the host that the server is forced to, and ask nobody whether it should go there. Raises `NoHost` when it
+    has no room."""
+    forced = or_(ComputeHost.name == server.forced_host, ComputeHost.hostname == server.forced_host)
+    host = session.scalars(select(ComputeHost).where(forced).limit(1)).first()
+    if host is None:
+        raise NoHost(f"There is no host {server.forced_host}.")
+    (group, *more) = wish_of(server, lambda kind, name: placement.exists(session, kind, name)).groups
+    if more:
+        raise NoHost("A flavor with groups of resources needs the scheduler.")
+    consumer = placement.Consumer(server.id, server.project_id, server.user_id)
+    try:
+        placement.allocate(session, cloud.world, consumer, {host.id: group.resources})
+    except (Conflict, NotFound) as no:
+        raise NoHost(f"{host.name} has no room: {no.message}") from no
+    server.host, server.node = host.name, host.hostname
+    server.availability_zone = zone_of(session, host.name, cloud.service("compute").settings.default_zone)
+
+
 def _take(cloud: Cloud, session: Session, server: Server, hosts: list[Host], wish: placement.Wish) -> Host:
     """Allocate on the first of the hosts that still has the room."""
     consumer = placement.Consumer(server.id, server.project_id, server.user_id)

@@ -10,7 +10,7 @@ from tiffin.services.compute import rules
 from tiffin.services.compute.drivers.base import Hosts
 from tiffin.services.compute.host_rows import build_ended
 from tiffin.services.compute.lifecycles import scheduling, wiring
-from tiffin.services.compute.lifecycles.evacuating import Evacuating
+from tiffin.services.compute.lifecycles.live import LiveMoving
 from tiffin.services.compute.lifecycles.moving import promised
 from tiffin.services.compute.lifecycles.parts import KIND, LOOK
 from tiffin.services.compute.resources import instance_actions as log
@@ -24,7 +24,7 @@ _FATAL = ("start", "build", "built", "rebuild", "wipe")
 """Steps whose failure leaves a server in ERROR; after the failure of any other it is what it was."""
 
 
-class ServerLife(Evacuating):
+class ServerLife(LiveMoving):
     requests = {  # noqa: RUF012  (a ClassVar by its base)
         "stop": "stop",
         "start": "power_on",
@@ -41,6 +41,8 @@ class ServerLife(Evacuating):
         "revert": "retreat",
         "evacuate": "evacuate",
         "leave": "leave",
+        "live_migrate": "live_migrate",
+        "recall": "recall",
     }
 
     # --- building -------------------------------------------------------------------------------------------------------

@@ -46,17 +46,18 @@ def read(session: Session, server_id: str) -> Wiring:
     return Wiring(server, ports, specs)
 
 
-def plug(hosts: Hosts, turn: Turn, wiring: Wiring) -> tuple[Nic, ...]:
-    """Have every port of the server plugged on its host, and its networks' metadata answered there."""
-    assert wiring.server.host is not None
-    host = hosts.network(wiring.server.host)
+def plug(hosts: Hosts, turn: Turn, wiring: Wiring, *, host: str | None = None) -> tuple[Nic, ...]:
+    """Have every port of the server plugged on a host (its own), and its networks' metadata answered there."""
+    name = host or wiring.server.host
+    assert name is not None
+    there = hosts.network(name)
     for network_turn, spec in wiring.networks:
         # A network's metadata has many owners on a host, the servers there. Who was overtaken by a newer word about
         # the network has nothing to add.
         with contextlib.suppress(StaleTurn):
-            host.ensure_metadata(network_turn, spec)
+            there.ensure_metadata(network_turn, spec)
     return tuple(
-        Nic(port.id, port.mac_address, port.mtu, host.ensure_plugged(turn, port.id, port.mac_address, port.mtu))
+        Nic(port.id, port.mac_address, port.mtu, there.ensure_plugged(turn, port.id, port.mac_address, port.mtu))
         for port in wiring.ports
     )
 

@@ -13,10 +13,14 @@ from tiffin.core.listing import Key, limit_of, page
 from tiffin.core.resource import Page, Resource
 from tiffin.core.schema import Schema, since
 from tiffin.core.world import iso
+from tiffin.services.compute.lifecycles.moving import LIVE
 from tiffin.services.compute.resources.finding import moment
 from tiffin.services.compute.resources.flavors import ADMIN
+from tiffin.services.compute.resources.words import Link, links
 from tiffin.services.compute.tables import Migration
 
+IN_PROGRESS = ("queued", "preparing", "running", "post-migrating")
+"""The statuses of a live migration that can be watched."""
 MANAGER = "rule:project_manager_or_admin"
 ALL = "os_compute_api:os-migrations:index:all_projects"
 HOST = "os_compute_api:os-migrations:index:host"
@@ -46,6 +50,7 @@ class MigrationOut(Schema, kw_only=True):
     updated_at: str | None
     user_id: Annotated[str | UnsetType, since(2, 80)] = UNSET
     project_id: Annotated[str | UnsetType, since(2, 80)] = UNSET
+    links: Annotated[list[Link] | UnsetType, since(2, 23)] = UNSET
 
 
 def _number(size: dict[str, Any]) -> int | None:
@@ -73,6 +78,8 @@ def _view(call: Call, row: Any) -> MigrationOut:
         user_id=row.user_id,
         project_id=row.project_id,
     )
+    if row.kind == LIVE and row.status in IN_PROGRESS:
+        shown.links = links(call.base_url, f"servers/{row.server_id}/migrations", str(row.number))
     if not call.allows(HOST):
         shown.source_compute = shown.source_node = shown.dest_compute = shown.dest_node = None
     return shown

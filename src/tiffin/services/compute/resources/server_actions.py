@@ -33,6 +33,7 @@ _EVENTS = {
     "confirmResize": "compute_confirm_resize",
     "revertResize": "compute_revert_resize",
     "evacuate": "compute_rebuild_instance",
+    "live-migration": "compute_live_migration",
 }
 """The events of actions whose names do not say them."""
 

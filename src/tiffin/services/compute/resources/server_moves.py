@@ -12,7 +12,7 @@ from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, Conflict
 from tiffin.core.resource import Answer, Resource
 from tiffin.core.schema import Schema, convert, since, until
-from tiffin.services.compute.lifecycles.moving import SIZE, unsettled
+from tiffin.services.compute.lifecycles.moving import LIVE, SIZE, unsettled
 from tiffin.services.compute.resources import create_checks as checks
 from tiffin.services.compute.resources.availability_zones import is_up
 from tiffin.services.compute.resources.finding import find, ready
@@ -31,7 +31,11 @@ _ON_THE_WAY = ("resize_prep", "resize_migrating", "resize_migrated", "resize_fin
 actions = Resource("server", "servers", "/v2.1/servers", rules=[(TO_HOST, ADMIN)])
 
 
-def _begin(call: Call, row: Server, kind: str, size: dict[str, Any] | None = None) -> Migration:
+_FIRST = {"evacuation": "accepted", LIVE: "queued"}
+"""The status that a move of this kind begins with; all others are prepared at once."""
+
+
+def begin_move(call: Call, row: Server, kind: str, size: dict[str, Any] | None = None) -> Migration:
     """The row of a move from where the server is, to a size of its own or the one that it has. Raises `Conflict` while it
     may come back from another one."""
     if kind != "evacuation" and unsettled(call.db, row.id):
@@ -43,7 +47,7 @@ def _begin(call: Call, row: Server, kind: str, size: dict[str, Any] | None = Non
         project_id=call.actor.project_id or row.project_id,
         user_id=call.actor.user_id,
         kind=kind,
-        status="accepted" if kind == "evacuation" else "pre-migrating",
+        status=_FIRST.get(kind, "pre-migrating"),
         source=row.host,
         source_node=row.node,
         source_zone=row.availability_zone,
@@ -83,7 +87,7 @@ def resize(call: Call, id: str, body: Resize) -> None:
     checks.fits(call, flavor, images.BootImage(**row.image))
     checks.reserve_more(call, row, flavor)
     size = checks.sizes(flavor)
-    _begin(call, row, "resize", size)
+    begin_move(call, row, "resize", size)
     for name in ("vcpus", "memory_mb", "root_gb", "ephemeral_gb", "swap_mb"):  # counted as the larger until it is there
         setattr(row, name, max(getattr(row, name), size[name]))
     if body.disk_config is not UNSET:
@@ -127,18 +131,18 @@ def migrate(call: Call, id: str, body: Any) -> None:
     if host is not None:
         call.enforce(TO_HOST)
     ready(call, row, "migrate", ("active", "stopped"))
-    _begin(call, row, "migration")
+    begin_move(call, row, "migration")
     args = {"host": _elsewhere(call, row, host)} if host is not None else {}
     ask(call, row, ("resize", "migrate", "resize_prep"), elsewhere=True, **args)
 
 
-def _host(call: Call, name: str) -> ComputeHost | None:
+def host_named(call: Call, name: str) -> ComputeHost | None:
     return call.db.scalar(select(ComputeHost).where(ComputeHost.name == name))
 
 
 def _elsewhere(call: Call, row: Server, host: str) -> str:
     """Raises `BadRequest` unless this is another host that there is."""
-    if _host(call, host) is None:
+    if host_named(call, host) is None:
         raise BadRequest(f"Compute host {host} could not be found.")
     if host == row.host:
         raise BadRequest("The target host can't be the same one.")
@@ -164,7 +168,7 @@ def evacuate(call: Call, id: str, body: Evacuate) -> Answer:
         _elsewhere(call, row, str(body.host))
     if row.host is None:
         raise Conflict(f"Cannot 'evacuate' instance {id} while it has no host")
-    source = _host(call, row.host)
+    source = host_named(call, row.host)
     if source is not None and is_up(source, call.now, call.service.settings):
         raise BadRequest(f"Compute service of {source.name} is still in use.")
     secret = str(body.admin_pass) if body.admin_pass is not UNSET else password(call)
@@ -172,7 +176,7 @@ def evacuate(call: Call, id: str, body: Evacuate) -> Answer:
     args: dict[str, Any] = {"was_stopped": row.vm_state == "stopped" or call.version >= (2, 95)}
     if body.host is not UNSET:
         args["host"] = body.host
-    ask(call, row, ("evacuate", "evacuate", "rebuilding"), number=_begin(call, row, "evacuation").number, **args)
+    ask(call, row, ("evacuate", "evacuate", "rebuilding"), number=begin_move(call, row, "evacuation").number, **args)
     return Answer({"adminPass": secret} if call.version < (2, 14) else None, 200)
 
 
