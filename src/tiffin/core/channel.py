@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
+import structlog
 
+log = structlog.get_logger("channel")
 LONGEST = 4096
 """Bytes of a request."""
 LONGEST_ANSWER = 1 << 20
@@ -63,6 +65,9 @@ def _answer(do: Do, request: bytes) -> bytes:
         text, ok = do(msgspec.json.decode(request, type=list[str])), True
     except (Wrong, msgspec.DecodeError) as wrong:
         text, ok = str(wrong), False
+    except Exception:
+        log.exception("channel.defect")
+        text, ok = "Internal error; see the log of the cloud.", False
     return msgspec.json.encode({"ok": ok, "text": text})
 
 
