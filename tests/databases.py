@@ -112,6 +112,11 @@ def new_database() -> str:
     return make_url(SERVER).set(database=name).render_as_string(hide_password=False)
 
 
+def empty_url() -> str:
+    """The URL of a database without tables: a new one on the server, or one in memory."""
+    return new_database() if SERVER else "sqlite://"
+
+
 @contextlib.contextmanager
 def for_a_cloud() -> Iterator[str | None]:
     """The URL of a new database on the server for as long as the block runs; None where tests use SQLite."""

@@ -1,3 +1,4 @@
+# long: the one place that names every driver
 """The composition root: settings -> drivers -> services. The only module that names drivers."""
 
 from __future__ import annotations
@@ -64,11 +65,19 @@ class Composition:
 
 def compose(settings: Settings, tell: Tell = lambda step: None) -> Composition:
     """Put a cloud together from its settings. Opens the database and brings it up to date; starts nothing."""
+    tell("opening the database")
+    database = open_database(settings)
+    try:
+        return _compose(settings, database)
+    except BaseException:
+        database.close()  # the next try has connections of its own
+        raise
+
+
+def _compose(settings: Settings, database: Database) -> Composition:
     clock = SimulatedClock() if settings.simulated else None
     world = World(clock=clock) if clock else World()
     home = settings.home
-    tell("opening the database")
-    database = open_database(settings)
     keys = Keys(home / "keys")
     identity = Identity(keys, world, settings.section("identity", IdentitySettings))
     cloud = Cloud(
@@ -107,7 +116,11 @@ def database_of(settings: Settings) -> Database:
 def open_database(settings: Settings) -> Database:
     """The cloud's database, brought up to date."""
     database = database_of(settings)
-    migrate(database)
+    try:
+        migrate(database)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
@@ -129,10 +142,12 @@ def _limits(database: Database, settings: Settings, identity: Identity) -> KeptL
 
 
 def take_place(composition: Composition) -> None:
-    """Be one of the cloud's controllers. Raises `SettingsError` when it cannot be beside the others."""
+    """Be one of the cloud's controllers, without what a predecessor here left half done. Raises `SettingsError` when it
+    cannot be beside the others."""
     from tiffin.services.compute import controllers
 
     cloud, machines = composition.cloud, _machines(composition.settings)
+    cloud.part(Scratch).clear()
     hosts = tuple(cloud.part(JoinedHosts).local.names())
     controllers.take_place(cloud, controllers.Mine(node(machines), composition.engine.node, machines, hosts))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from databases import SERVER, new_database
+from databases import empty_url
 from fuzz.requests import Request
 from stored import stored
 from tiffin import bootstrap
@@ -28,7 +28,7 @@ class Attacker(LocalClient):
     """Sends requests byte by byte as they are, and remembers the ids that answers tell."""
 
     def __init__(self, home: Path) -> None:
-        settings = Settings(home=home, simulated=True, database=new_database() if SERVER else "sqlite://")
+        settings = Settings(home=home, simulated=True, database=empty_url())
         folder = StateFolder(home)
         folder.create()
         self.composition = compose(settings)

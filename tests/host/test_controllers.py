@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from tiffin.core.certificates import Identity
 from tiffin.core.driver import Refused, StaleTurn, Turn
 from tiffin.core.https import HttpsServer, Reply, Request
 from tiffin.core.remote import Connection, Remote
-from tiffin.core.settings import SettingsError
+from tiffin.core.settings import Settings, SettingsError
 from tiffin.host.agent import Membership, learn
 from tiffin.host.door import CONTROLLER, Door
 from tiffin.host.exports import Exports, networks_at, of_host, to_controller
 from tiffin.host.joined import HYPERVISOR, NETWORK, LocalHosts
+from tiffin.host.tunnels import certify, of_controller
 from tiffin.services.compute.controllers import Mine, take_place
 from tiffin.services.compute.drivers.base import Hypervisor
 from tiffin.services.compute.settings import Machines
@@ -179,6 +181,22 @@ def test_a_controllers_host_is_none_that_has_joined(cloud: Controllers) -> None:
 def places(cloud: Controllers) -> dict[str, list[str]]:
     with cloud.cloud.database.read() as session:
         return {row.name: row.hosts for row in session.query(Controller)}
+
+
+def test_a_second_real_controller_has_its_end_of_the_tunnels(tmp_path: Path) -> None:
+    table = {"listen": "192.0.2.2:8443", "network": "192.0.2.1:8443"}
+    with pytest.raises(SettingsError, match="underlay: set it"):
+        of_controller(Settings(home=tmp_path, sections={"compute": {"machines": table}}))
+    table["underlay"] = "eth1=10.99.0.2/24"
+    settings = Settings(home=tmp_path, sections={"compute": {"machines": table}})
+    certify(settings, "far", time.time())
+    found = of_controller(settings)
+    assert found is not None
+    assert (found.member, found.patient, found.southbound) == (True, True, "192.0.2.1:6642")
+    assert found.certified.certificate.exists()
+    before = found.certified.certificate.read_bytes()
+    certify(settings, "far", time.time())
+    assert found.certified.certificate.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from alembic import command
@@ -11,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 
+from databases import empty_url
 from tiffin.core.database import Database
 from tiffin.core.migrate import FOLDER, current, migrate, newest
 from tiffin.core.tables import Table
@@ -23,10 +23,10 @@ def _is_ours(thing: object, name: str | None, kind: str, reflected: bool, other:
     return kind != "table" or reflected or thing in ours
 
 
-def test_they_make_what_the_code_expects(tmp_path: Path) -> None:
+def test_they_make_what_the_code_expects() -> None:
     for ref in SERVICES:
         __import__(ref.module)
-    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
+    database = Database(empty_url())
     assert migrate(database) is True
     assert current(database) == newest()
     assert migrate(database) is False
@@ -46,8 +46,8 @@ def test_they_are_one_line() -> None:
     assert numbers == [f"{n:04d}" for n in range(1, len(numbers) + 1)]
 
 
-def test_an_inventory_knows_what_older_versions_have_allocated(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
+def test_an_inventory_knows_what_older_versions_have_allocated() -> None:
+    database = Database(empty_url())
     config = Config()
     config.set_main_option("script_location", str(FOLDER))
     config.attributes["database"] = database

@@ -212,10 +212,9 @@ class EvacuateTrial(MoveTrial):
         assert self.cloud.worlds["host-1"].guests[self.id].power == "running", "all the while"
         self.cloud.hosts.there["host-1"] = self.gone
         self.begun = False
-        reconcilers.guests(self.cloud.cloud)
-        self.cloud.settle()
-        reconcilers.metadata(self.cloud.cloud)
-        self.cloud.settle()
+        for reconcile in (reconcilers.guests, reconcilers.plugs, reconcilers.metadata):
+            reconcile(self.cloud.cloud)
+            self.cloud.settle()
 
     def meet(self, point: str) -> None:
         if self.begun:

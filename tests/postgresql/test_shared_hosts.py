@@ -220,11 +220,16 @@ def test_a_rolling_restart_fails_no_request(two: Two) -> None:
 
 
 def test_one_of_them_leads(two: Two) -> None:
-    """Hosts are seen again and again, by one controller, whichever dies."""
+    """Hosts are seen again and again, by one controller, whichever dies. What a dead one left half done in its own folder goes
+    when it begins anew, since the other may have ended the task."""
+    left = two.first.home / "scratch" / "task"
+    left.mkdir(parents=True)
+    (left / "half.raw").write_bytes(b"half")
     held = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 8433463 AND granted"
     (leader,) = two.rows(held)
     for cloud in (two.first, two.second):
         kill(cloud, "cloud")
+    assert_becomes(left.exists, False)
     assert_becomes(lambda: len(two.rows(held)), 1)
     assert two.rows(held) != [leader]
     seen = "SELECT min(seen_at) FROM compute_host"

@@ -4,7 +4,6 @@ and each machine's guests go on when the other controller dies."""
 from __future__ import annotations
 
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,8 +36,8 @@ class Site:
         return RunningCloud(self.other.home, API_THERE, simulated=False)
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
     if binaries() is None:
         pytest.skip("there is no PostgreSQL server on this machine")
     other = OtherMachine()
@@ -48,7 +47,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             mine = f'[compute.machines]\nname = "near"\nlisten = "{DOORS[0]}"\nunderlay = "{other.cable}=10.99.77.1/24"\n'
             with running_cloud(simulated=False, settings=database + mine) as first:
                 _second(other, first, database)
-                yield _furnished(first, other, tmp_path_factory.mktemp("keys"))
+                yield _furnished(first, other, tmp_path)
                 other.tiffin("destroy", "--yes")
     finally:
         other.tiffin("destroy", "--yes", check=False)
@@ -137,16 +136,40 @@ def test_each_controller_reaches_both_hosts_and_the_networks(site: Site) -> None
     assert not list((other.home / "host/guests").glob("*"))
 
 
-def test_the_second_starts_while_the_first_is_away(site: Site) -> None:
-    """Its API answers; what changes networks waits until the first is back."""
-    site.other.tiffin("down")
+def test_the_first_is_away_and_then_gone_for_good(site: Site) -> None:
+    """The second starts while the first is away, and what changes networks waits. When it does not come back, the second
+    takes the networks over; its own guests go on."""
+    other = site.other
+    other.tiffin("down")
     site.first.tiffin("down", "--keep-guests")
-    subprocess.run(["ip", "link", "set", site.other.near, "down"], check=True)
-    site.other.tiffin("up")
-    subprocess.run(["ip", "link", "set", site.other.near, "up"], check=True)
+    other.tiffin("up")
     site.first.tiffin("up")
-    server = boot(site, "after", "far", API_THERE)
-    with site.first.openstack() as openstack:
-        story.give_floating_address(openstack, "after")
-        Guest(site.first, "after", site.key).await_login()
-        openstack(f"server delete --wait {server.id}")
+    stays = boot(site, "stays", "far", API_THERE)
+    guests = guest_processes(other.home)
+    with site.first.connect() as demo:
+        token, flavor = str(demo.auth_token), demo.compute.find_flavor(story.FLAVOR).id
+        image, network = demo.image.find_image(story.IMAGE).id, demo.network.find_network(story.NETWORK).id
+    with site.first.openstack(ADMIN) as admins:
+        admins("compute service set --disable near nova-compute")
+    site.first.tiffin("down")
+
+    other.tiffin("down", "--keep-guests")
+    settings = other.home / "tiffin.toml"
+    settings.write_text(settings.read_text().replace(f'network = "{DOORS[0]}"', 'network = ""'))
+    other.tiffin("host", "remove", "near")
+    other.tiffin("up")
+    server = {"name": "later", "flavorRef": flavor, "imageRef": image, "networks": [{"uuid": network}]}
+    status, made = ask(API_THERE, "POST", "/compute/v2.1/servers", {"server": server}, X_Auth_Token=token)
+    assert status == 202, made
+    wanted = {stays.id: "ACTIVE", made["server"]["id"]: "ACTIVE"}
+
+    def ports() -> dict[str, str]:
+        found = ask(API_THERE, "GET", "/network/v2.0/ports?device_owner=compute:nova", X_Auth_Token=token)[1]["ports"]
+        return {port["device_id"]: port["status"] for port in found}
+
+    assert_becomes(ports, wanted, patience=120)
+    assert len(guest_processes(other.home)) == 2
+    assert guests < guest_processes(other.home), "it runs on"
+    for id in wanted:
+        assert ask(API_THERE, "DELETE", f"/compute/v2.1/servers/{id}", X_Auth_Token=token)[0] == 204
+    assert_becomes(lambda: guest_processes(other.home), set(), patience=60)

@@ -21,7 +21,12 @@ FOLDER = Path("/usr/lib/postgresql")
 """Where Debian keeps the programs of each version."""
 PATIENCE = 60.0
 """Seconds for a server to begin or to end."""
-OPTIONS = ("listen_addresses=", "fsync=off", "full_page_writes=off", "max_connections=200")
+OPTIONS = (
+    "listen_addresses=",
+    "max_connections=400",
+    "shared_buffers=256MB",
+    *("fsync=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0", "max_wal_size=8GB"),
+)
 
 
 def binaries() -> Path | None:

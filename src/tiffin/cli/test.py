@@ -16,7 +16,7 @@ IN_PARALLEL = ("-n", "auto", "--maxprocesses", "8")
 """A process for each core; tests/conftest.py says which tests stay together."""
 OWN_FLAGS = frozenset({"--real", "--upstream", "--postgresql", "-h", "--help"})
 ON_POSTGRESQL = ("tests/core", "tests/lifecycles", "tests/api")
-"""What runs a second time on PostgreSQL; tests/postgresql is about it and has a server of its own."""
+"""What runs a second time on PostgreSQL unless folders are named; tests/postgresql is about it and has servers of its own."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

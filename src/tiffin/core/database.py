@@ -11,7 +11,6 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import Connection, Engine, bindparam, create_engine, event, func, select
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
@@ -19,6 +18,8 @@ CHANNEL = "tiffin"
 """Where a PostgreSQL server passes on, from process to process, what a commit was about."""
 _encode = msgspec.json.Encoder().encode
 
+PATIENCE = 30
+"""Seconds for which a writer waits for those before it."""
 Kind = Literal["view", "write", "statement"]
 """Of transactions: a consistent view; a writer, one at a time; a single statement that locks the rows that it looks at."""
 
@@ -54,13 +55,13 @@ def _dumps(value: Any) -> str:
 
 
 def _sqlite(url: str, durable: bool, *, writes: bool = False) -> Engine:
-    """`writes`: by one connection, for which its users wait in turn. So nobody sleeps through the moment when the file is free,
-    and what it has seen of the file stays true, while another's write makes a connection forget all that it has seen."""
+    """`writes`: by one connection, so that what it has seen of the file stays true; another's write makes a connection forget
+    all that it has seen."""
     sizes = {"pool_size": 1, "max_overflow": 0} if writes else {"pool_size": 32, "max_overflow": 64}
     options: dict[str, Any] = {"poolclass": StaticPool} if _in_memory(url) else {"pool_use_lifo": True, **sizes}
     engine = create_engine(
         url,
-        connect_args={"check_same_thread": False, "timeout": 30, "isolation_level": None},
+        connect_args={"check_same_thread": False, "timeout": PATIENCE, "isolation_level": None},
         json_serializer=_dumps,
         json_deserializer=msgspec.json.decode,
         hide_parameters=True,  # a value may be a secret, and errors are logged
@@ -73,7 +74,7 @@ def _sqlite(url: str, durable: bool, *, writes: bool = False) -> Engine:
             "journal_mode=WAL",
             f"synchronous={'FULL' if durable else 'NORMAL'}",
             "foreign_keys=ON",
-            "busy_timeout=30000",
+            f"busy_timeout={PATIENCE * 1000}",
             "temp_store=MEMORY",
             f"cache_size={-16000 if writes else -4000}",
         ):
@@ -95,6 +96,7 @@ def _postgresql(url: str, durable: bool) -> Engine:
         json_deserializer=msgspec.json.decode,
         hide_parameters=True,
         pool_size=24,
+        pool_use_lifo=True,  # few of them are busy, and the server keeps plans for each
         max_overflow=8,
         connect_args={
             "autocommit": True,  # transactions begin by our own words
@@ -106,12 +108,25 @@ def _postgresql(url: str, durable: bool) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         words = _POSTGRESQL[_kind(connection)]
+        if _kind(connection) == "view" and _begun(connection, words):
+            return
         if connection.get_execution_options().get("lax"):
             words += "; SET LOCAL synchronous_commit TO off"
         # without parameters, so that it is one message to the server
         connection.exec_driver_sql(words, execution_options={"no_parameters": True})
 
     return engine
+
+
+def _begun(connection: Connection, words: str) -> bool:
+    """Whether the driver itself has begun, which takes half as long as by way of SQLAlchemy; that knows better what to do with a
+    connection that is lost."""
+    driver: Any = connection.connection.driver_connection
+    try:
+        driver.execute(words)
+    except driver.Error:
+        return False
+    return True
 
 
 def _kind(connection: Connection) -> Kind:
@@ -142,6 +157,7 @@ class Database:
         self.is_server = not url.startswith("sqlite")
         self.engine = _postgresql(url, durable) if self.is_server else _sqlite(url, durable)
         self._memory = threading.RLock() if _in_memory(url) else None
+        self._turn = None if self.is_server else self._memory or threading.Lock()
         file = not self.is_server and not self._memory
         writing = _sqlite(url, durable, writes=True) if file else self.engine
         lax = _sqlite(url, False, writes=True) if file and durable else writing  # connects when it is first used
@@ -190,7 +206,7 @@ class Database:
 
     @contextlib.contextmanager
     def _writing(self, engine: Engine) -> Iterator[Session]:
-        with self._memory or contextlib.nullcontext(), Session(engine, expire_on_commit=False) as session:
+        with self._alone(), Session(engine, expire_on_commit=False) as session:
             self._begin(session)
             yield session
             if self.is_server:
@@ -199,6 +215,20 @@ class Database:
         for about, told in self._after:
             if not about or about in session.info:
                 told()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait for the other writers of this process. SQLite would do so, too, but by sleeping for up to 100 ms at a time.
+        Raises what it raises: `OperationalError`."""
+        if self._turn is None:
+            yield
+            return
+        if not self._turn.acquire(timeout=PATIENCE):
+            raise OperationalError("BEGIN", None, TimeoutError("other writers took too long"))
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def _tell_others(self, session: Session) -> None:
         for about, _ in self._after:
@@ -210,8 +240,6 @@ class Database:
         restart: then all have, and the next one is new."""
         try:
             session.connection()
-        except PoolTimeout as busy:
-            raise OperationalError("BEGIN", None, busy) from busy
         except DBAPIError as lost:
             if not lost.connection_invalidated:
                 raise

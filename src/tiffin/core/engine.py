@@ -293,9 +293,6 @@ class Engine:
         if outcome.what == "rest":
             row.deadline, row.frame = None, {k: v for k, v in frame.items() if k not in ("request", "refusal")}
         session.flush()
-        wake = self._wake(session, row, outcome, now)
-        if outcome.what != "go" and wake is not None:
-            session.info.setdefault(DUE, False)  # another thread may have to wake up earlier; other processes need not know
         saved: Any = session.execute(
             statements.SAVE,
             {
@@ -307,7 +304,7 @@ class Engine:
                 "new_attempts": row.attempts,
                 "new_deadline": row.deadline,
                 "new_request_id": row.request_id,
-                "new_wake": wake,
+                "new_wake": self._wake(session, row, outcome, now),
                 "new_lease": now + LEASE if outcome.what == "go" else 0.0,
                 "new_owner": self.node if outcome.what == "go" else None,
             },
@@ -331,9 +328,12 @@ class Engine:
         if outcome.what == "go":
             return now
         waiting = set(session.scalars(statements.WAITING, {"row_id": row.id}))
+        if outcome.what != "sleep" and not waiting:
+            return None
+        session.info.setdefault(DUE, False)  # another thread may have to wake up earlier; other processes need not know
         if outcome.what == "sleep":
             return now if DELETE in waiting and not row.frame.get("ending") else now + outcome.seconds
-        return now if waiting else None
+        return now
 
     # --- running --------------------------------------------------------------------------------------------------------
 

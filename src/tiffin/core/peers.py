@@ -109,6 +109,11 @@ class Peers:
             connection.execute(_UNLOCK, (owner,))
 
 
+def can_share(database: Database) -> bool:
+    """Whether other processes may serve the same cloud."""
+    return database.is_server
+
+
 def lives(session: Session, node: str) -> bool:
     """Whether another process of this name is connected to the same server."""
     return not session.connection().exec_driver_sql(_TRY_ONCE, (node,)).scalar()

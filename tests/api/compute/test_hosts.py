@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -265,3 +266,20 @@ def test_what_else_clients_look_for(cloud: ComputeCloud) -> None:
     assert cloud.do("DELETE", f"/servers/{id}/os-server-password").status == 204
     assert cloud.ok("GET", "/os-quota-class-sets/default", token="admin")["quota_class_set"]["instances"] == 10
     reconcilers.hosts(cloud.cloud)
+
+
+def test_two_controllers_see_a_new_host_at_the_same_moment(cloud: ComputeCloud) -> None:
+    """The other one writes between what this one has read and what it writes."""
+    world, other = cloud.cloud.world, []
+
+    def clock() -> float:
+        if not other:
+            other.append("writes")
+            reconcilers.hosts(cloud.cloud)
+        return world.clock()
+
+    cloud.cloud.world = dataclasses.replace(world, clock=clock)
+    cloud.add_host("host-2")
+    assert other
+    shown = cloud.ok("GET", "/os-hypervisors", token="admin")["hypervisors"]
+    assert sorted(one["hypervisor_hostname"] for one in shown) == ["host-1", "host-2"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from databases import empty_url
 from tiffin.core.settings import SettingsError, load, save
 from tiffin.main import compose
 from tiffin.services.image.protections import Protections
@@ -190,7 +191,7 @@ def test_no_file_protects_nothing(tmp_path: Path) -> None:
 def test_a_cloud_does_not_start_with_a_mistake(tmp_path: Path) -> None:
     settings = load(tmp_path)
     own = {"image": {"property_protection": {"file": "p.conf"}}}
-    save(type(settings)(home=tmp_path, simulated=True, database="sqlite://", sections=own))
+    save(type(settings)(home=tmp_path, simulated=True, database=empty_url(), sections=own))
     with pytest.raises(SettingsError, match=r"p\.conf"):
         compose(load(tmp_path))
     (tmp_path / "policy").mkdir()

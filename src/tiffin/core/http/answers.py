@@ -38,7 +38,8 @@ def known_faults() -> Iterator[None]:
         log.warning("request.no_database", why=str(getattr(away, "orig", away)))
         raise Unavailable(NO_DATABASE, headers={"Retry-After": "1"}) from away
     except (OverflowError, DataError) as bad:
-        raise BadRequest("A number in the request is out of range.") from bad
+        log.info("request.out_of_range", why=str(getattr(bad, "orig", bad)))
+        raise BadRequest("A number in the request is out of range, or a text is too long.") from bad
     except StatementError as bad:
         if isinstance(bad.orig, (OverflowError, UnicodeEncodeError)):
             raise BadRequest("A value in the request is out of range.") from bad

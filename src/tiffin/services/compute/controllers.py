@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tiffin.core.cloud import Cloud
-from tiffin.core.peers import lives
+from tiffin.core.peers import can_share, lives
 from tiffin.core.settings import SettingsError
 from tiffin.services.compute.settings import Machines
 from tiffin.services.compute.tables import Controller, HostAgent
@@ -36,10 +36,11 @@ class Mine(msgspec.Struct, frozen=True):
 def take_place(cloud: Cloud, mine: Mine) -> None:
     """Let the others know of this controller. Raises `SettingsError` when it cannot be beside them. A cloud of one process
     that lets nobody in has nobody to tell."""
-    if not (mine.machines.listen or cloud.database.is_server):
+    shared = can_share(cloud.database)
+    if not (mine.machines.listen or shared):
         return
     with cloud.database.write() as session:
-        others = list(_others(session, mine, server=cloud.database.is_server))
+        others = list(_others(session, mine, shared=shared))
         for other in others:
             _check(mine, other)
         network = mine.machines.network
@@ -52,11 +53,11 @@ def take_place(cloud: Cloud, mine: Mine) -> None:
         session.merge(Controller(**row, network=network, hosts=list(mine.hosts)))
 
 
-def _others(session: Session, mine: Mine, *, server: bool) -> Iterator[Controller]:
+def _others(session: Session, mine: Mine, *, shared: bool) -> Iterator[Controller]:
     """Those that are there now, and those with a door of their own, which may come back."""
     for row in session.scalars(select(Controller)):
-        alive = server and row.node != mine.node and lives(session, row.node)
-        if alive or (server and row.name != mine.name and row.address not in ("", mine.machines.listen)):
+        alive = shared and row.node != mine.node and lives(session, row.node)
+        if alive or (shared and row.name != mine.name and row.address not in ("", mine.machines.listen)):
             yield row
         elif row.name != mine.name:  # what this one was called before
             session.delete(row)

@@ -38,6 +38,11 @@ class Scratch:
         except OSError as no:
             raise Refused(f"The files of the import {task_id} could not be removed: {no.strerror}.") from no
 
+    def clear(self) -> None:
+        """Remove what a process left that died here: its tasks may have ended elsewhere. Call it while none of ours runs.
+        What cannot be removed is tried again at the next start."""
+        shutil.rmtree(self._root, ignore_errors=True)
+
     def _path(self, task_id: str) -> Path:
         return self._root / check_key(task_id)
 

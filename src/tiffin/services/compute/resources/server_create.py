@@ -167,7 +167,11 @@ def create(call: Call, body: CreateBody) -> Answer:
     secret = str(asked.admin_pass) if asked.admin_pass is not UNSET else password(call)
     if common["config_drive"]:
         common["admin_password"] = call.cloud.secrets.encrypt(secret.encode())
-    made = [_make(call, {**common, **_naming(call, asked, n, most)}, asked, (nics, groups)) for n in range(most)]
+    made = [Server(**common, **_naming(call, asked, n, most)) for n in range(most)]
+    call.db.add_all(made)
+    call.db.flush()  # all rows by one statement
+    for row in made:
+        _begin(call, row, asked, (nics, groups))
     if asked.return_reservation_id is not UNSET and boolean(asked.return_reservation_id):
         return Answer({"reservation_id": common["reservation_id"]}, 202)
     first = made[0]
@@ -280,15 +284,10 @@ def _naming(call: Call, asked: ServerIn, n: int, most: int) -> dict[str, Any]:
     return {"id": id, "name": name, "hostname": given or rules.host_name(name, id), "launch_index": n}
 
 
-def _make(
-    call: Call, columns: dict[str, Any], asked: ServerIn, net: tuple[list[nets.Plan], list[str] | None]
-) -> Server:
-    row = Server(**columns)
-    call.db.add(row)
+def _begin(call: Call, row: Server, asked: ServerIn, net: tuple[list[nets.Plan], list[str] | None]) -> None:
+    """All that a new server has beside its row, and its life."""
     call.db.add_all(ServerTag(server_id=row.id, tag=tag) for tag in sorted(set(asked.tags or [])))
-    call.db.flush()
     nets.connect(call, row, *net)
     log.begin(call, row, "create", "compute__do_build_and_run_instance")
     call.record("create.start", (KIND, row.id), after=changes.picture(row))
     call.begin(KIND, row.id)
-    return row

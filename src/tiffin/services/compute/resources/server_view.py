@@ -138,17 +138,18 @@ LATE_IN_PUT = (
 
 _UNSEEN = ("key", "files", "admin_password")
 """Columns that no view shows: large, or secret."""
-_ALIKE = ("flavor", "image")
-"""JSON that many servers have in common: it comes as text, which `_shared` decodes once."""
+_ALIKE = (
+    "flavor", "image", "kernel", "ramdisk", "meta", "scheduler_hints", "trusted_certificates", "fault",
+)  # fmt: skip
+"""JSON that many servers have in common, most often nothing: it comes as text, which `_shared` decodes once."""
 _SERVERS, _TAGS, _HOSTS = (cast(Table, kind.__table__) for kind in (Server, ServerTag, ComputeHost))
 """Tables give rows faster than classes do."""
 
 
 @functools.lru_cache(maxsize=512)
-def _shared(text: str) -> dict[str, Any]:
+def _shared(text: str | None) -> Any:
     """What the JSON says; nobody may change it."""
-    found: dict[str, Any] = msgspec.json.decode(text)
-    return found
+    return None if text is None else msgspec.json.decode(text)
 
 
 def _column(column: Any) -> Any:
@@ -220,9 +221,9 @@ def _image(call: Call, row: Any) -> ImageRef | str:
 
 
 def _fault(row: Any, *, admin: bool) -> FaultOut | UnsetType:
-    if not row.fault or row.vm_state not in ("error", "deleted"):
+    fault = _shared(row.fault)
+    if not fault or row.vm_state not in ("error", "deleted"):
         return UNSET
-    fault = row.fault
     shown = FaultOut(code=fault["code"], created=iso(fault["created"]), message=fault["message"])
     if fault.get("details") and (admin or fault["code"] != 500):
         shown.details = fault["details"]
@@ -274,7 +275,7 @@ def view(call: Call, row: Any) -> Full:
         status=status,
         tenant_id=row.project_id,
         user_id=row.user_id,
-        metadata=row.meta,
+        metadata=_shared(row.meta),
         hostId=rules.host_id(row.project_id, row.host),
         image=_image(call, row),
         flavor=_flavor(call, _shared(row.flavor), with_specs=may.extra_specs),
@@ -290,9 +291,9 @@ def view(call: Call, row: Any) -> Full:
         locked_reason=row.locked_reason,
         description=row.description,
         tags=sorted(one["tag"] for one in row.tags or []),
-        trusted_image_certificates=row.trusted_certificates,
+        trusted_image_certificates=_shared(row.trusted_certificates),
         pinned_zone=row.pinned_zone,
-        scheduler_hints=row.scheduler_hints,
+        scheduler_hints=_shared(row.scheduler_hints),
     )
     _extend(shown, row)
     if may.attributes:
@@ -322,8 +323,8 @@ def _attributes(shown: Full, row: Any) -> None:
     shown.instance_name = rules.instance_name(row.number)
     shown.hostname = row.hostname
     shown.reservation_id, shown.launch_index = row.reservation_id, row.launch_index
-    shown.kernel_id = (row.kernel or {}).get("id", "")
-    shown.ramdisk_id = (row.ramdisk or {}).get("id", "")
+    shown.kernel_id = (_shared(row.kernel) or {}).get("id", "")
+    shown.ramdisk_id = (_shared(row.ramdisk) or {}).get("id", "")
     shown.root_device_name = "/dev/vda"
     shown.user_data = row.user_data
 
