@@ -55,7 +55,8 @@ class Engine:
         self._threads: list[threading.Thread] = []
         self._slow = SlowThreads(cloud, node, LEASE)
         self._due = 0
-        self._dropped: list[LifecycleRow] = []
+        self._running: dict[int, str] = {}  # rows by thread
+        self._trouble = False
         self.peers, self._clock = Peers(cloud.database, node, self.adopt), SetBack(cloud)
 
     # --- the queue ------------------------------------------------------------------------------------------------------
@@ -78,6 +79,8 @@ class Engine:
 
     def _run(self, row: LifecycleRow) -> None:
         """Run the steps of a lifecycle that we have leased."""
+        me = threading.get_ident()
+        self._running[me] = row.id
         with structlog.contextvars.bound_contextvars(
             request_id=row.request_id, lifecycle=row.kind, resource=row.resource_id
         ):
@@ -86,9 +89,11 @@ class Engine:
                     pass
             except _Lost as lost:
                 log.info("lifecycle.lost", step=row.step, why=str(lost))
-            except OperationalError:
-                self._dropped.append(row)
+            except Exception:
+                self._trouble = True
                 raise
+            finally:
+                del self._running[me]
 
     def _lease(self, *, likely: bool = False) -> LifecycleRow | None:
         self._give_back()
@@ -100,24 +105,29 @@ class Engine:
                 return None
             if len(due) > 1:
                 self.hint()  # there is work for another thread
-        with self.cloud.database.statement() as session:
-            return session.scalar(
-                statements.TAKE,
-                {"now": now, "now_ms": int(now * 1000), "new_lease": now + LEASE, "node": self.node},
-                execution_options={"synchronize_session": False},
-            )
+        try:
+            with self.cloud.database.statement() as session:
+                return session.scalar(
+                    statements.TAKE,
+                    {"now": now, "now_ms": int(now * 1000), "new_lease": now + LEASE, "node": self.node},
+                    execution_options={"synchronize_session": False},
+                )
+        except OperationalError:
+            self._trouble = True  # it may be ours, without our knowing
+            raise
 
     def _give_back(self) -> None:
-        """Free what was ours when the database went away, now that it is there again: nobody runs it."""
-        if not self._dropped:
+        """Free what is leased to us and none of our threads runs, now that the database is there again: whoever lost it does
+        not know what it had committed."""
+        if not self._trouble:
             return
-        dropped, self._dropped = self._dropped, []
+        self._trouble = False
         try:
             with self.cloud.database.write() as session:
-                for row in dropped:
-                    session.execute(_FREE.where(*self._mine(row)))
-        except OperationalError:
-            self._dropped += dropped
+                running = LifecycleRow.id.in_(list(self._running.values()))
+                session.execute(_FREE.where(LifecycleRow.owner == self.node, ~running))
+        except Exception:
+            self._trouble = True
             raise
 
     # --- one step -------------------------------------------------------------------------------------------------------
@@ -150,7 +160,9 @@ class Engine:
             return self._refused(row, kind, str(old))
         except _Lost:
             raise
-        except Exception:
+        except Exception as defect:
+            if isinstance(defect, OperationalError) and is_away(defect):
+                raise
             log.exception("lifecycle.defect", step=row.step)
             return self._refused(
                 row, kind, f"Internal error at step {row.step}; see the log of request {row.request_id}."

@@ -44,5 +44,5 @@ class SetBack:
         with self._cloud.database.write() as session:
             session.execute(update(LifecycleRow).where(LifecycleRow.wake > now).values(wake=now))
             if by:
-                late = LifecycleRow.deadline
-                session.execute(update(LifecycleRow).where(late.is_not(None)).values(deadline=late - by))
+                late = LifecycleRow.deadline  # one that is nearer was told before the clock went ahead
+                session.execute(update(LifecycleRow).where(late > now + by).values(deadline=late - by))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import literal, select
+from sqlalchemy import literal, select, update
 
 from api.network.conftest import NetworkCloud
 from support import PERSONAS
@@ -13,6 +13,7 @@ from tiffin.core.driver import Turn
 from tiffin.core.errors import BadRequest, Conflict, Forbidden, NotFound, OverQuota
 from tiffin.services.network import public
 from tiffin.services.network.reconcilers import reconcile
+from tiffin.services.network.tables import NetworkRow
 
 
 def port_for(cloud: NetworkCloud, network_id: str, **more: Any) -> str:
@@ -146,3 +147,14 @@ def test_the_reconciler_wakes_what_differs(cloud: NetworkCloud) -> None:
     cloud.settle()
     with cloud.cloud.database.read() as session:
         assert session.scalar(select(LifecycleRow.turn).where(LifecycleRow.resource_id == port)) == before
+
+
+def test_the_reconciler_has_it_tried_again_what_failed(cloud: NetworkCloud) -> None:
+    """As what was on its way when the clock jumped: the backend may have it, and nobody else would ask again."""
+    network, _ = cloud.network()
+    cloud.settle()
+    with cloud.cloud.database.write() as session:
+        session.execute(update(NetworkRow).values(status="ERROR"))
+    reconcile(cloud.cloud)
+    cloud.settle()
+    assert cloud.call("GET", f"networks/{network['id']}").json["network"]["status"] == "ACTIVE"

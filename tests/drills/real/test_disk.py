@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import http.client
 import os
+import select
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,10 @@ def no_room(cloud: RunningCloud) -> Iterator[None]:
                 file.seek(size, os.SEEK_CUR)
             except OSError:
                 size //= 2
-    yield
-    ballast.unlink()
+    try:
+        yield
+    finally:
+        ballast.unlink()
 
 
 def test_a_full_disk(cloud: RunningCloud) -> None:
@@ -114,8 +117,16 @@ def test_a_guest_that_finds_no_room_waits_for_it(cloud: RunningCloud) -> None:
 def _upload_is_refused(drill: Drill, image: str) -> None:
     """Bytes are what surely needs room."""
     connection = http.client.HTTPConnection(drill.cloud.address, timeout=30)
-    headers = {"X-Auth-Token": drill.owner.token, "Content-Type": "application/octet-stream"}
-    connection.request("PUT", f"/image/v2/images/{image}/file", bytes(100_000), headers)
+    connection.putrequest("PUT", f"/image/v2/images/{image}/file")
+    size, sent = 256 << 20, 0  # more than deleted guests may give back meanwhile
+    told = {"X-Auth-Token": drill.owner.token, "Content-Type": "application/octet-stream", "Content-Length": str(size)}
+    for name, value in told.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    with suppress(ConnectionError):  # it may answer, and hang up, before it has heard all
+        while sent < size and not select.select([connection.sock], [], [], 0.01)[0]:
+            connection.send(bytes(1 << 20))
+            sent += 1 << 20
     reply = connection.getresponse()
     words = reply.read().decode()
     connection.close()

@@ -3,6 +3,7 @@ turns that into an answer."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -327,7 +328,7 @@ def serve(front: Front, request: falcon.Request, response: falcon.Response) -> N
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=x.request_id)
     try:
-        with known_faults():
+        with known_faults(), contextlib.closing(x):
             run(x, CHAIN)
     except Fault as fault:
         refuse(x, fault)
@@ -340,8 +341,6 @@ def serve(front: Front, request: falcon.Request, response: falcon.Response) -> N
                 f"Tell the operator the request id {x.request_id}."
             ),
         )
-    finally:
-        x.end_view()
     send(x, response)
     log.info(
         "request",

@@ -40,8 +40,11 @@ class Exchange:
         return self._view
 
     def end_view(self) -> None:
+        """Raises `OperationalError` when the database went away meanwhile."""
         self._view = None
         self._looking.close()
+
+    close = end_view
 
 
 class Front:

@@ -15,6 +15,11 @@ from tiffin.services.network.drivers.base import NetworkBackend
 from tiffin.services.network.work import FLOATING_IP, NETWORK, PORT, ROUTER, SECURITY_GROUP, Work
 
 log = structlog.get_logger("network.reconcilers")
+_WITH_STATUS: dict[str, type[t.NetworkRow | t.RouterRow | t.FloatingIPRow]] = {
+    NETWORK: t.NetworkRow,
+    ROUTER: t.RouterRow,
+    FLOATING_IP: t.FloatingIPRow,
+}
 
 
 def watch(cloud: Cloud) -> None:
@@ -33,7 +38,7 @@ def watch(cloud: Cloud) -> None:
 
 
 def reconcile(cloud: Cloud) -> None:
-    """Wake what the backend lacks, what it has too much, and ports whose status is not what it says."""
+    """Wake what the backend lacks, what it has too much, ports whose status is not what it says, and what has failed."""
     real = cloud.part(NetworkBackend).inventory()
     with cloud.database.read() as session:
         rows: dict[str, set[str]] = {
@@ -44,6 +49,11 @@ def reconcile(cloud: Cloud) -> None:
             PORT: set(session.scalars(select(t.PortRow.id).where(_a_guests()))),
         }
         up = set(session.scalars(select(t.PortRow.id).where(_a_guests(), t.PortRow.status == "ACTIVE")))
+        failed = [
+            (kind, id)
+            for kind, table in _WITH_STATUS.items()
+            for id in session.scalars(select(table.id).where(table.status == "ERROR"))
+        ]
     there = {
         NETWORK: real.networks,
         ROUTER: real.routers,
@@ -53,7 +63,7 @@ def reconcile(cloud: Cloud) -> None:
     }
     differing = [(kind, id) for kind, ids in rows.items() for id in sorted(ids ^ there[kind])]
     stale = [(PORT, id) for id in sorted(rows[PORT] & real.ports) if (id in real.up) != (id in up)]
-    for kind, id in differing + stale:
+    for kind, id in dict.fromkeys(differing + stale + failed):
         _wake(cloud, kind, id)
 
 
