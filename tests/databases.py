@@ -97,10 +97,11 @@ class ServerDatabase(Database):
         self._free.append(self)
 
 
-def run(database: Database, statements: str) -> Any:
-    """What the last of these SQL statements gives, of a server."""
+def run(database: Database, *scripts: str) -> Any:
+    """Run SQL on a server, in one transaction. What the last script, where it is a single query, gives."""
     with database.writer.begin() as connection:
-        done = connection.exec_driver_sql(statements, execution_options={"no_parameters": True})
+        for script in scripts:
+            done = connection.exec_driver_sql(script, execution_options={"no_parameters": True})
         return done.scalar() if done.returns_rows else None
 
 

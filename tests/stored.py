@@ -34,6 +34,17 @@ def stored(database: Database) -> Stored:
     return OnServer(database) if database.is_server else InMemory(database)
 
 
+def contents(database: Database) -> bytes:
+    """All that is kept, with bytes as they are."""
+    if database.is_server:
+        every = " || ".join(_ROWS.format(f'"{name}"') for name in _tables(database))
+        return str(run(database, "SET LOCAL bytea_output = escape", f"SELECT {every}")).encode()
+    with contextlib.closing(database.engine.raw_connection()) as connection:
+        driver: Any = connection.driver_connection
+        serialized: bytes = driver.serialize()
+        return serialized
+
+
 class InMemory:
     def __init__(self, database: Database) -> None:
         self._engine = database.engine
@@ -78,6 +89,11 @@ _ROWS = "(SELECT coalesce(string_agg(x::text, chr(10) ORDER BY x::text), '') FRO
 """All rows of a table as one text."""
 
 
+def _tables(database: Database) -> list[str]:
+    with database.read() as session:
+        return list(session.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")))
+
+
 class OnServer:
     """Rows are kept beside the tables, in a schema of their own."""
 
@@ -85,9 +101,7 @@ class OnServer:
         self._database = database
         self._commits, self._printed_at, self._print = 0, -1, ""
         database.on_commit(self._count)
-        with database.read() as session:
-            found = session.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"))
-            self._tables = list(found)
+        self._tables = _tables(database)
         those = [f"(SELECT * FROM change WHERE kind <> '{LOGIN}')" if n == "change" else f'"{n}"' for n in self._tables]
         all_rows = " || chr(9) || ".join(_ROWS.format(name) for name in those)
         run(database, FUNCTION.format(name="fingerprint", gives="text", body=f"RETURN md5({all_rows});"))
