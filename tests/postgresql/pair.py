@@ -124,15 +124,19 @@ class Anywhere(Tenant):
 
 
 def guests_at(address: str) -> list[str]:
-    """The guests that are real on any host, as one controller sees them: twice, if one is on two hosts."""
-    connection = http.client.HTTPConnection(address, timeout=30)
-    try:
-        connection.request("GET", "/healthz?detail=1")
-        told = json.loads(connection.getresponse().read())
-    finally:
-        connection.close()
+    """The guests that are real on any host, as one controller sees them once it has begun: twice, if one is on two hosts."""
+    assert_becomes(lambda: healthz(address)[0], 200, patience=60)
+    told = healthz(address)[1]
     assert not [host for host in told["hosts"] if "silent" in host], told["hosts"]
     return sorted(one["id"] for one in told["guests"])
+
+
+def healthz(address: str) -> tuple[int, Any]:
+    """No answer is status 0: nobody listens there now."""
+    try:
+        return ask(address, "GET", "/healthz?detail=1")
+    except (OSError, http.client.HTTPException):
+        return 0, None
 
 
 def ask(address: str, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
