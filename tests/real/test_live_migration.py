@@ -149,7 +149,7 @@ def test_a_guest_goes_there_and_back(site: Site, guest: tuple[story.Server, Gues
         assert inside.run("ls /sys/class/net | grep -c eth") == "2"
     with site.cloud.openstack(ADMIN) as admins:
         listed = admins.json(f"{NEWEST} server migration list --server {server.id}")
-    assert [(one["Status"], one["Type"]) for one in listed] == [("completed", "live-migration")] * 2
+    assert [(one["Status"], one["Type"]) for one in listed[:2]] == [("completed", "live-migration")] * 2
 
 
 def test_a_guest_is_called_back(site: Site, guest: tuple[story.Server, Guest, str]) -> None:
