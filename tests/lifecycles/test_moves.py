@@ -12,6 +12,7 @@ from tiffin.core.tables import LifecycleRow
 from tiffin.services.compute import reconcilers
 from tiffin.services.compute.tables import ComputeHost, Migration, Server
 from tiffin.services.placement.tables import Allocation, Consumer
+from tiffin.simulator.hypervisor import Timing
 
 
 class MoveTrial:
@@ -20,14 +21,14 @@ class MoveTrial:
     hosts: tuple[str, ...] = ("host-1", "host-2")
 
     def __init__(self, fate: Fate) -> None:
-        self.begun, self.fate = False, fate
-        self.cloud = ComputeCloud(fate=self.meet)
+        self.begun, self.fate, self.timing = False, fate, Timing()
+        self.cloud = ComputeCloud(fate=self.meet, timing=self.timing)
         self.cloud.furnish()
         self.larger = self.cloud.flavor("larger", ram=1024, vcpus=2, disk=2)
         self.id = self.cloud.server(config_drive=True)
         self.cloud.world.guests[self.id].written = b"what the user has made"
         for name in self.hosts[1:]:
-            self.cloud.add_host(name, fate=self.meet)
+            self.cloud.add_host(name, fate=self.meet, timing=self.timing)
         self.hear_of_all()
         self.prepare()
 
@@ -229,8 +230,7 @@ class LiveTrial(MoveTrial):
     """It executes on one host at every point, but for the moment when it goes over."""
 
     def prepare(self) -> None:
-        for name in self.hosts:
-            self.cloud.hosts.hypervisor(name)._timing.migration = 0.01  # type: ignore[attr-defined]
+        self.timing.migration = 0.01
 
     def begin(self) -> None:
         self.starts = self.cloud.world.guests[self.id].starts
@@ -285,7 +285,7 @@ class LateAbortTrial(AbortTrial):
     def begin(self) -> None:
         LiveTrial.begin(self)
         self.begun = False
-        self.cloud.hosts.hypervisor("host-1")._timing.migration = 1e9  # type: ignore[attr-defined]
+        self.timing.migration = 1e9
         self.cloud.settle()
         self.begun = True
         (move,) = self.cloud.ok("GET", f"/servers/{self.id}/migrations", token="admin")["migrations"]

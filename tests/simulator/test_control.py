@@ -14,7 +14,7 @@ from api.compute.conftest import ComputeCloud
 from tiffin.core import channel
 from tiffin.core.channel import Wrong
 from tiffin.core.driver import Refused
-from tiffin.main import disk_source
+from tiffin.main import disk_source, tunnel_source
 from tiffin.services.compute import reconcilers
 from tiffin.services.compute.drivers.base import Hosts
 from tiffin.services.image.public import open_image
@@ -51,7 +51,11 @@ class Centre(ComputeCloud):
         names = ["host-1", "host-2", "host-3"]
         self.centre = DataCentre(
             names,
-            Sources(lambda id: open_image(self.cloud, id), lambda name: disk_source(self.cloud, name)),
+            Sources(
+                lambda id: open_image(self.cloud, id),
+                lambda name: disk_source(self.cloud, name),
+                lambda name: tunnel_source(self.cloud, name),
+            ),
             FrozenClock(self),
             network,
         )
