@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 REAL = re.compile(r"^tests/(drills/)?(real|upstream)/|[\[-]real[]-]")
 """Tests with the marks `real` and `upstream` by their names, which is all that the scheduler sees."""
+MACHINES = re.compile(r"/test_(two_\w+|live_migration|machines)\.py")
+"""Of the real tests those that have several machines, with the same addresses."""
 TOGETHER = re.compile(r"^tests/(journeys|fuzz|postgresql|drills)/|^tests/cli/test_script\.py")
 """Files whose tests share a fixture that costs seconds."""
 
@@ -29,14 +31,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
-    """Every test goes to the next process that is free. Real tests take turns in one: they measure, and they use what the
-    machine has once."""
+    """Every test goes to the next process that is free. Real tests take turns, for they use what the machine has once: those
+    with several machines in one process, Tempest's in another, the rest in a third."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            if REAL.search(nodeid):
-                return "real"
+            if found := REAL.search(nodeid):
+                return "upstream" if "upstream" in found[0] else "machines" if MACHINES.search(nodeid) else "real"
             return nodeid.partition("::")[0] if TOGETHER.search(nodeid) else nodeid
 
     return Scheduling(config, log)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 
 import pytest
@@ -33,7 +32,7 @@ class Away:
     def __call__(self, point: str) -> None:
         if point == self._point:
             self._point = ""
-            raise OperationalError("COMMIT", {}, sqlite3.OperationalError("database or disk is full"))
+            raise OperationalError("COMMIT", {}, Exception("database or disk is full"))
 
 
 @pytest.mark.parametrize("point", ["start before commit", "finish within commit", "finish after commit"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,12 @@ def cloud(tmp_path: Path) -> Iterator[Controllers]:
 
 def move(cloud: Controllers, id: str, host: str) -> None:
     assert cloud.act(id, "os-migrateLive", {**LIVE, "host": host}, token="admin").status == 202
-    for _ in range(200):  # what comes through sockets comes in its own time
+    for _ in range(3000):  # what comes through sockets comes in its own time
         cloud.settle()
         if cloud.states(id)[2] is None:
             return
         cloud.clock.now += 0.05
+        time.sleep(0.01)
     raise AssertionError(cloud.states(id))
 
 

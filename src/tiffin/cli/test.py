@@ -12,8 +12,8 @@ from tiffin.cli import image, packages, postgresql
 from tiffin.cli.cloud import source_root
 from tiffin.cli.errors import CliError
 
-IN_PARALLEL = ("-n", str(min((os.cpu_count() or 1) + 1, 8)))
-"""One process more than cores, since tests that run daemons mostly wait; tests/conftest.py says which stay together."""
+IN_PARALLEL = ("-n", str(min((os.cpu_count() or 1) + 2, 8)))
+"""Two processes more than cores, since tests that run daemons mostly wait; tests/conftest.py says which stay together."""
 OWN_FLAGS = frozenset({"--real", "--upstream", "--postgresql", "-h", "--help"})
 ON_POSTGRESQL = ("tests/core", "tests/lifecycles", "tests/api")
 """What runs a second time on PostgreSQL unless folders are named; tests/postgresql is about it and has servers of its own."""
