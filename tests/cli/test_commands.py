@@ -202,16 +202,17 @@ def test_ssh_takes_a_command_after_two_dashes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("real", "upstream", "marks"),
+    ("wanted", "marks"),
     [
-        (False, False, "not real and not upstream"),
-        (True, False, "not upstream"),
-        (False, True, "not real"),
-        (True, True, ""),
+        ((False, False, False), "not real and not upstream and not long"),
+        ((True, False, False), "not upstream and not long"),
+        ((False, True, False), "not real and not long"),
+        ((True, True, False), "not long"),
+        ((True, True, True), ""),
     ],
 )
-def test_which_tests_run(real: bool, upstream: bool, marks: str) -> None:
-    assert selection(real, upstream) == marks
+def test_which_tests_run(wanted: tuple[bool, bool, bool], marks: str) -> None:
+    assert selection(*wanted) == marks
 
 
 def test_status_of_a_stopped_cloud_has_an_exit_code(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:

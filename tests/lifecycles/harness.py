@@ -126,18 +126,23 @@ def _new(make: Make, fate: Fate) -> Trial:
     return trial
 
 
-def _points(seen: list[str], counts: Callable[[str], bool] = lambda point: True) -> list[object]:
+def _points(seen: list[str], every: int, counts: Callable[[str], bool] = lambda point: True) -> list[object]:
     """Named without the ids that points may have in them: a test keeps its name from run to run."""
     names = [re.sub(r"/[0-9a-f-]{36}", "", point).replace(" ", "-") for point in seen]
-    return [pytest.param(n, id=f"{n}-{name}") for n, name in enumerate(names, 1) if counts(seen[n - 1])]
+    chosen = [(n, name) for n, name in enumerate(names, 1) if counts(seen[n - 1])]
+    return [
+        pytest.param(n, id=f"{n}-{name}", marks=[pytest.mark.long] if at % every else [])
+        for at, (n, name) in enumerate(chosen)
+    ]
 
 
-def crash_tests(make: Make) -> type:
-    """A test class with every crash test of this lifecycle; `TestServer = crash_tests(ServerTrial)`."""
+def crash_tests(make: Make, *, every: int = 1) -> type:
+    """A test class with every crash test of this lifecycle; `TestServer = crash_tests(ServerTrial)`. `every`: each point so
+    far from the last one belongs to the short form of the suite, all to the long one."""
     with in_memory():  # so that every process counts the same
         seen, ends = _count(make, during_teardown=False), _count(make, during_teardown=True)
-    building, effects, leased = _points(seen), _points(seen, _is_effect), _points(seen, _is_under_lease)
-    ending = _points(ends)
+    building, ending = _points(seen, every), _points(ends, every)
+    effects, leased = _points(seen, every, _is_effect), _points(seen, every, _is_under_lease)
 
     class CrashTests:
         def test_nothing_goes_wrong(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from sqlalchemy import select, update
 
 from api.compute.conftest import ComputeCloud
@@ -292,10 +293,10 @@ class LateAbortTrial(AbortTrial):
         assert self.cloud.do("DELETE", f"/servers/{self.id}/migrations/{move['id']}", token="admin").status == 202
 
 
-TestLive = crash_tests(LiveTrial)
-TestPausedLive = crash_tests(PausedLiveTrial)
-TestAbort = crash_tests(AbortTrial)
-TestLateAbort = crash_tests(LateAbortTrial)
+TestLive = crash_tests(LiveTrial, every=2)
+TestPausedLive = pytest.mark.long(crash_tests(PausedLiveTrial))
+TestAbort = crash_tests(AbortTrial, every=2)
+TestLateAbort = pytest.mark.long(crash_tests(LateAbortTrial))
 TestMigrate = crash_tests(MigrateTrial)
 TestResizeHere = crash_tests(ResizeHereTrial)
 TestConfirm = crash_tests(ConfirmTrial)

@@ -135,4 +135,4 @@ class TriedTwiceTrial(ServerTrial):
         assert (network.plugged(), network.metadata_networks()) == (frozenset(), frozenset())
 
 
-TestTriedTwice = crash_tests(TriedTwiceTrial)
+TestTriedTwice = crash_tests(TriedTwiceTrial, every=2)

@@ -136,6 +136,7 @@ def test_kill_9_of_either_under_a_load_of_servers(two: Two) -> None:
     finish(two, tenant, storms, ("ACTIVE",))
 
 
+@pytest.mark.long
 def test_kill_9_of_either_where_it_has_hosts_of_its_own(two: Two) -> None:
     """Simulated guests end with their controller's process: then they are stopped, and no server is lost."""
     tenant = Anywhere(two)
@@ -147,6 +148,7 @@ def test_kill_9_of_either_where_it_has_hosts_of_its_own(two: Two) -> None:
     finish(two, tenant, storms, ("ACTIVE", "SHUTOFF"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dead", [0, 1])
 def test_a_controller_that_stays_dead(two: Two, dead: int) -> None:
     """A host that joined there goes on at the other one, also when its agent is started anew: it fetches images and asks
@@ -173,6 +175,7 @@ def test_a_controller_that_stays_dead(two: Two, dead: int) -> None:
     finish(two, tenant, storms, ("ACTIVE",))
 
 
+@pytest.mark.long
 def test_the_networks_are_taken_over_when_their_machine_is_gone_for_good(two: Two) -> None:
     """By an operator who says so; nothing takes them by itself, since two must not have them."""
     two.join("c", at=1)
@@ -219,6 +222,7 @@ def test_a_rolling_restart_fails_no_request(two: Two) -> None:
     assert len(tenant.tried) == len(tenant.asked), "each was answered at once"
 
 
+@pytest.mark.long
 def test_one_of_them_leads(two: Two) -> None:
     """Hosts are seen again and again, by one controller, whichever dies. What a dead one left half done in its own folder goes
     when it begins anew, since the other may have ended the task."""

@@ -196,6 +196,7 @@ def stayed(site: Site, server: story.Server, inside: Guest, booted: str) -> None
     assert_becomes(lambda: list((Path(left) / "host/guests").glob("*")), [], patience=60)
 
 
+@pytest.mark.long
 def test_a_guest_in_a_hurry_gets_there_over_a_narrow_wire(site: Site, guest: tuple[story.Server, Guest, str]) -> None:
     server, inside, _ = guest
     booted, there = inside.boot_id(), elsewhere(site, server)

@@ -20,7 +20,7 @@ from storm import kill
 from tiffin.cli.postgresql import binaries, private_server
 from world import assert_becomes, guest_processes
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 DOORS = f"{HERE}:8443", f"{THERE}:8443"
 API_THERE = f"{THERE}:8000"
 

@@ -14,7 +14,7 @@ from tiffin.cli.errors import CliError
 
 IN_PARALLEL = ("-n", str(min((os.cpu_count() or 1) + 2, 8)))
 """Two processes more than cores, since tests that run daemons mostly wait; tests/conftest.py says which stay together."""
-OWN_FLAGS = frozenset({"--real", "--upstream", "--postgresql", "-h", "--help"})
+OWN_FLAGS = frozenset({"--real", "--upstream", "--long", "--postgresql", "-h", "--help"})
 ON_POSTGRESQL = ("tests/core", "tests/lifecycles", "tests/api")
 """What runs a second time on PostgreSQL unless folders are named; tests/postgresql is about it and has servers of its own."""
 
@@ -22,6 +22,7 @@ ON_POSTGRESQL = ("tests/core", "tests/lifecycles", "tests/api")
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--real", action="store_true", help="also those that need root, QEMU and OVN")
     parser.add_argument("--upstream", action="store_true", help="also Tempest")
+    parser.add_argument("--long", action="store_true", help="also the long forms of some")
     parser.add_argument("--postgresql", action="store_true", help="then once more on a PostgreSQL server of its own")
 
 
@@ -35,8 +36,8 @@ def run(options: argparse.Namespace) -> int:
         os.environ["TIFFIN_TEMPEST_PYTHON"] = str(root / ".venv-upstream/bin/python")
     if options.postgresql:
         packages.ensure(packages.POSTGRESQL, root / "build" / "setup.log")
-    code = _pytest(["-m", selection(options.real, options.upstream), *options.words])
-    return (code or _again_on_postgresql(options.words)) if options.postgresql else code
+    code = _pytest(["-m", selection(options.real, options.upstream, options.long), *options.words])
+    return (code or _again_on_postgresql(options.words, options.long)) if options.postgresql else code
 
 
 def _pytest(words: list[str]) -> int:
@@ -44,17 +45,17 @@ def _pytest(words: list[str]) -> int:
     return subprocess.run(argv, check=False).returncode
 
 
-def _again_on_postgresql(words: list[str]) -> int:
+def _again_on_postgresql(words: list[str], long: bool) -> int:
     """What `words` name, or else all of `ON_POSTGRESQL`."""
     named = any(word.startswith("tests") for word in words)
     with postgresql.private_server() as server:
         os.environ["TIFFIN_TEST_DATABASE"] = server.url().replace("://", "+psycopg://", 1)
-        return _pytest(["-m", selection(real=False, upstream=False), *words, *(() if named else ON_POSTGRESQL)])
+        return _pytest(["-m", selection(False, False, long), *words, *(() if named else ON_POSTGRESQL)])
 
 
-def selection(real: bool, upstream: bool) -> str:
+def selection(real: bool, upstream: bool, long: bool) -> str:
     """Pytest's marker expression: what needs no preparation, and what was asked for besides."""
-    left_out = [marker for marker, wanted in (("real", real), ("upstream", upstream)) if not wanted]
+    left_out = [marker for marker, wanted in (("real", real), ("upstream", upstream), ("long", long)) if not wanted]
     return " and ".join(f"not {marker}" for marker in left_out)
 
 
