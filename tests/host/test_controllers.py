@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -25,14 +24,6 @@ from tiffin.services.compute.drivers.base import Hypervisor
 from tiffin.services.compute.settings import Machines
 from tiffin.services.compute.tables import Controller, HostAgent
 from tiffin.services.network.drivers.base import HostNetwork, Network
-
-
-@pytest.fixture
-def cloud(tmp_path: Path) -> Iterator[Controllers]:
-    made = Controllers(tmp_path)
-    made.furnish()
-    yield made
-    made.close()
 
 
 def door_of(cloud: Controllers, **machines: str) -> HttpsServer:

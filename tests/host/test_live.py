@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +12,6 @@ from host.test_moves import boot
 from tiffin.core.driver import Impossible, Refused
 
 LIVE = {"host": None, "block_migration": "auto"}
-
-
-@pytest.fixture
-def cloud(tmp_path: Path) -> Iterator[Controllers]:
-    made = Controllers(tmp_path)
-    made.furnish()
-    yield made
-    made.close()
 
 
 def move(cloud: Controllers, id: str, host: str) -> None:

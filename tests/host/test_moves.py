@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,14 +11,6 @@ from host.machines import Controllers, Machine
 from tiffin.core.driver import Impossible
 from tiffin.core.errors import Conflict
 from tiffin.services.compute import joining
-
-
-@pytest.fixture
-def cloud(tmp_path: Path) -> Iterator[Controllers]:
-    made = Controllers(tmp_path)
-    made.furnish()
-    yield made
-    made.close()
 
 
 def boot(cloud: Controllers, host: str) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import msgspec
 
 from tiffin.core import qemu_img, tunnel
 from tiffin.core.confinement import user_for
-from tiffin.core.driver import Impossible
+from tiffin.core.driver import Impossible, Refused
 from tiffin.services.compute.drivers import qemu_moves, qemu_nics, qmp
 from tiffin.services.compute.drivers.departure import Block, Board, Channel, Departure, Progress, TunnelSource
 from tiffin.services.compute.drivers.qemu_command import Drive
@@ -29,7 +30,7 @@ SOCKETS = {"memory": "memory", "disks": "blocks"}
 """QEMU's sockets in its folder, by channel."""
 _WAIT = 1.0
 """Seconds that one call watches a guest whose memory goes, to be there when it stops."""
-_MOMENT = 0.01
+_MOMENT, _PATIENCE = 0.01, 10.0
 _PATIENCE = 20.0
 _UNDER_WAY = ("setup", "active", "pre-switchover", "device", "wait-unplug", "cancelling")
 _ABILITIES = ("pause-before-switchover", "auto-converge")
@@ -176,22 +177,36 @@ def forget(folder: Path, pid: int | None, running: bool) -> None:
     (folder / "departing.json").unlink()
 
 
+def _moments() -> Iterator[None]:
+    """Looks at what ends by itself, for as long as one call may take. Raises `Refused` then: it is asked again."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        yield
+        time.sleep(_MOMENT)
+    raise Refused("the guest's process takes long to let go of its migration")
+
+
 def _stop_migration(monitor: qmp.Monitor) -> None:
-    while (status := monitor.do("query-migrate").get("status")) in _UNDER_WAY:
+    for _ in _moments():
+        status = monitor.do("query-migrate").get("status")
+        if status not in _UNDER_WAY:
+            break
         if status != "cancelling":
             monitor.do("migrate_cancel")
-        time.sleep(_MOMENT)
-    while monitor.do("query-status")["status"] == "finish-migrate":
-        time.sleep(_MOMENT)
+    for _ in _moments():
+        if monitor.do("query-status")["status"] != "finish-migrate":
+            return
 
 
 def _forget_mirror(monitor: qmp.Monitor, name: str) -> None:
-    while (job := _jobs(monitor).get(name)) is not None:
+    for _ in _moments():
+        job = _jobs(monitor).get(name)
+        if job is None:
+            break
         if job["status"] == "concluded":
             monitor.do("job-dismiss", {"id": f"move-{name}"})
         elif job["status"] not in ("aborting", "null"):
             monitor.do("block-job-cancel", {"device": f"move-{name}", "force": True})
-        time.sleep(_MOMENT)
     _forget_node(monitor, f"to-{name}")
 
 

@@ -18,7 +18,7 @@ from tiffin.services.compute.resources import instance_actions as log
 from tiffin.services.compute.resources.availability_zones import is_up
 from tiffin.services.compute.resources.finding import find, ready
 from tiffin.services.compute.resources.flavors import ADMIN
-from tiffin.services.compute.resources.migrations import IN_PROGRESS
+from tiffin.services.compute.resources.migrations import IN_PROGRESS, told
 from tiffin.services.compute.resources.server_actions import ask
 from tiffin.services.compute.resources.server_moves import MANAGER, begin_move, host_named
 from tiffin.services.compute.resources.servers import KIND
@@ -140,31 +140,16 @@ class MigrationOut(Schema, kw_only=True):
 
 
 def _view(call: Call, row: Migration) -> MigrationOut:
-    told = row.progress or {}
+    progress = row.progress or {}
     amounts: dict[str, Any] = {
-        f"{what}_{part}_bytes": told.get(f"{what}_{part}") or None
+        f"{what}_{part}_bytes": progress[f"{what}_{part}"] if progress.get(f"{what}_total") else None
         for what in ("memory", "disk")
         for part in ("total", "processed", "remaining")
     }
-    places: dict[str, Any] = dict.fromkeys(("source_compute", "source_node", "dest_compute", "dest_node"))
-    if call.allows(HOSTS_TOLD):
-        places = {
-            "source_compute": row.source,
-            "source_node": row.source_node,
-            "dest_compute": row.dest,
-            "dest_node": row.dest_node,
-        }
     return MigrationOut(
-        id=row.number,
-        uuid=row.id,
         server_uuid=row.server_id,
-        status=row.status,
-        dest_host=None,
-        created_at=iso(row.created_at, micro=True, zulu=False),
         updated_at=iso(row.updated_at or row.created_at, micro=True, zulu=False),
-        user_id=row.user_id,
-        project_id=row.project_id,
-        **places,
+        **told(row, hosts=call.allows(HOSTS_TOLD)),
         **amounts,
     )
 

@@ -59,29 +59,34 @@ def _number(size: dict[str, Any]) -> int | None:
     return int(id) if id.isdecimal() and len(id) < 16 else None
 
 
+def told(row: Any, *, hosts: bool) -> dict[str, Any]:
+    """What every view of a move has; `hosts`: who asks may know where it leads from and to."""
+    return {
+        "id": row.number,
+        "uuid": row.id,
+        "status": row.status,
+        "source_compute": row.source if hosts else None,
+        "source_node": row.source_node if hosts else None,
+        "dest_compute": row.dest if hosts else None,
+        "dest_host": None,
+        "dest_node": row.dest_node if hosts else None,
+        "created_at": iso(row.created_at, micro=True, zulu=False),
+        "user_id": row.user_id,
+        "project_id": row.project_id,
+    }
+
+
 def _view(call: Call, row: Any) -> MigrationOut:
     shown = MigrationOut(
-        id=row.number,
-        uuid=row.id,
         instance_uuid=row.server_id,
-        status=row.status,
         migration_type=row.kind,
-        source_compute=row.source,
-        source_node=row.source_node,
-        dest_compute=row.dest,
-        dest_host=None,
-        dest_node=row.dest_node,
         old_instance_type_id=_number(row.old_size),
         new_instance_type_id=_number(row.new_size),
-        created_at=iso(row.created_at, micro=True, zulu=False),
         updated_at=iso(row.updated_at, micro=True, zulu=False),
-        user_id=row.user_id,
-        project_id=row.project_id,
+        **told(row, hosts=call.allows(HOST)),
     )
     if row.kind == LIVE and row.status in IN_PROGRESS:
         shown.links = links(call.base_url, f"servers/{row.server_id}/migrations", str(row.number))
-    if not call.allows(HOST):
-        shown.source_compute = shown.source_node = shown.dest_compute = shown.dest_node = None
     return shown
 
 
