@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
 from api.compute.conftest import ComputeCloud
-from lifecycles.harness import Fate, crash_tests
+from lifecycles.harness import Crash, Fate, crash_tests
 from tiffin.core.tables import LifecycleRow
 from tiffin.services.compute import reconcilers
 from tiffin.services.compute.tables import ComputeHost, Migration, Server
 from tiffin.services.placement.tables import Allocation, Consumer
 from tiffin.simulator.hypervisor import Timing
+from tiffin.simulator.world import SimulatedGuest
 
 
 class MoveTrial:
@@ -293,7 +296,31 @@ class LateAbortTrial(AbortTrial):
         assert self.cloud.do("DELETE", f"/servers/{self.id}/migrations/{move['id']}", token="admin").status == 202
 
 
+class RelayTrial(LiveTrial):
+    """Whoever is killed relayed: the ways end, and what was on them is lost. It sets out anew."""
+
+    def meet(self, point: str) -> None:
+        try:
+            super().meet(point)
+        except Crash:
+            for guest in [world.guests[self.id] for world in self.cloud.worlds.values() if self.id in world.guests]:
+                cut(guest)
+            raise
+
+
+def cut(guest: SimulatedGuest) -> None:
+    """What it goes and comes by breaks off."""
+    for stream in (guest.coming or {}).values():
+        with contextlib.suppress(BlockingIOError):
+            while stream.socket.recv(65536):
+                pass
+    for way in guest.departure.ways.values() if guest.departure else ():
+        with contextlib.suppress(OSError):  # closed already
+            way.shutdown(socket.SHUT_RDWR)
+
+
 TestLive = crash_tests(LiveTrial, every=2)
+TestRelay = crash_tests(RelayTrial, every=2)
 TestPausedLive = pytest.mark.long(crash_tests(PausedLiveTrial))
 TestAbort = crash_tests(AbortTrial, every=2)
 TestLateAbort = pytest.mark.long(crash_tests(LateAbortTrial))

@@ -57,9 +57,13 @@ class Admin:
     def act(self, address: str, id: str, action: dict[str, object]) -> None:
         self.ask(address, "POST", f"/{id}/action", action)
 
+    def show(self, address: str, id: str) -> dict[str, Any]:
+        shown: dict[str, Any] = self.ask(address, "GET", f"/{id}")["server"]
+        return shown
+
     def await_state(self, address: str, id: str, status: str, host: str) -> None:
         def seen() -> tuple[object, ...]:
-            shown = self.ask(address, "GET", f"/{id}")["server"]
+            shown = self.show(address, id)
             return shown["status"], shown["OS-EXT-SRV-ATTR:host"], shown.get("fault")
 
         assert_becomes(seen, (status, host, None), patience=60)
@@ -120,6 +124,24 @@ def test_every_host_is_every_controllers(two: Two) -> None:
         admin.ask(other, "DELETE", f"/{id}")
     for address in two.addresses:
         assert_becomes(lambda address=address: guests_at(address), [])
+
+
+def test_a_running_guest_goes_from_every_controllers_hosts_to_every_others(two: Two) -> None:
+    """Whichever controller is asked, and whichever leads; it has not been started anew."""
+    two.join("c", at=1)
+    tenant, admin = Anywhere(two), Admin(two)
+    id = admin.boot(two.addresses[0], "a", tenant)
+    launched = admin.show(two.addresses[0], id)["OS-SRV-USG:launched_at"]
+    for address in two.addresses:
+        for host in ("b", "a", "c", "b", "c", "a"):  # each way between two of them
+            admin.act(address, id, {"os-migrateLive": {"host": host, "block_migration": "auto"}})
+            admin.await_state(address, id, "ACTIVE", host)
+            assert_becomes(lambda: two.rows("SELECT DISTINCT status FROM migration"), [("completed",)])
+            for seen_by in two.addresses:
+                assert guests_at(seen_by) == [id]
+    assert admin.show(two.addresses[0], id)["OS-SRV-USG:launched_at"] == launched
+    ways = "SELECT DISTINCT source, dest FROM migration"
+    assert set(two.rows(ways)) == {(one, other) for one in "abc" for other in "abc" if one != other}
 
 
 def test_kill_9_of_either_under_a_load_of_servers(two: Two) -> None:

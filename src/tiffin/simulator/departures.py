@@ -1,7 +1,9 @@
-"""Simulated guests that go to another host while they run: what there is of one travels in two short messages."""
+"""Simulated guests that go to another host while they run: the ways are open all the while, and in the end what there is of
+one travels in two short messages."""
 from __future__ import annotations
 
 import socket
+import ssl
 
 import msgspec
 
@@ -13,7 +15,9 @@ from tiffin.simulator.disks import CONFIG, ROOT
 from tiffin.simulator.world import SimulatedDeparture, SimulatedGuest, SimulatedStream
 
 BOARD, MODEL = "pc-q35-0.0", "virtio-net-pci"
+CHANNELS: tuple[Channel, ...] = ("disks", "memory")
 _MOST = 16 << 20
+_PATIENCE = 10.0
 
 
 class _Memory(msgspec.Struct):
@@ -24,6 +28,7 @@ class _Memory(msgspec.Struct):
     starts: int
     greeted: int
     deaf: bool
+    on_disk: int  # bytes that have gone by the other way
 
 
 def depart(guest: SimulatedGuest, accelerator: str) -> Departure:
@@ -46,12 +51,23 @@ def fetch_config(id: str, guest: SimulatedGuest, coming: Departure, source: Disk
         guest.config_drive = msgspec.json.decode(content, type=dict[str, bytes])
 
 
-def progress(guest: SimulatedGuest, now: float, seconds: float, hurry: bool) -> Progress:
-    """How far a departing guest is that takes so many seconds."""
-    departure, total = guest.departure, guest.disk or 0
-    assert departure is not None
-    if departure.broken:
-        return Progress("failed", departure.broken)
+def lead(id: str, guest: SimulatedGuest, tunnels: TunnelSource, now: float, seconds: float, hurry: bool) -> Progress:
+    """How far a departing guest is that takes so many seconds. Raises as the drivers do."""
+    departure = guest.departure
+    if departure is None:
+        raise Impossible(f"guest {id} does not depart")
+    if departure.failed:
+        return Progress("failed", departure.failed)
+    if not departure.gone and (broken := _set_out(id, departure, tunnels)) is not None:
+        return broken
+    told = _progress(guest, departure, now, seconds, hurry)
+    if told.state == "gone" and not departure.gone:
+        return _send(guest, departure) or told
+    return told
+
+
+def _progress(guest: SimulatedGuest, departure: SimulatedDeparture, now: float, seconds: float, hurry: bool) -> Progress:
+    total = guest.disk or 0
     if departure.since is None:
         departure.since = now
     done = 1.0 if hurry or departure.gone or seconds <= 0 else min(1.0, (now - departure.since) / seconds)
@@ -60,12 +76,40 @@ def progress(guest: SimulatedGuest, now: float, seconds: float, hurry: bool) -> 
     return Progress("gone" if done == 1.0 else "going", "", memory, known, memory - known, total, moved, total - moved)
 
 
-def send(id: str, guest: SimulatedGuest, tunnels: TunnelSource) -> None:
-    """All that it is goes."""
-    memory = _Memory(guest.name, guest.started, guest.starts, guest.greeted, guest.deaf)
-    for channel, content in (("disks", guest.written), ("memory", msgspec.json.encode(memory))):
-        with tunnels(id, channel) as stream:  # type: ignore[arg-type]
-            stream.sendall(content)
+def _set_out(id: str, departure: SimulatedDeparture, tunnels: TunnelSource) -> Progress | None:
+    """Have its ways open; what it is to tell when one has broken off. Raises as the drivers do."""
+    for channel in CHANNELS:
+        if channel not in departure.ways:
+            departure.ways[channel] = tunnels(id, channel)
+            departure.ways[channel].setblocking(False)
+        if _hung_up(departure.ways[channel]):
+            return Progress("broken", f"the way of its {channel} broke off")
+    return None
+
+
+def _hung_up(way: socket.socket) -> bool:
+    """Whoever is there listens, and says nothing."""
+    try:
+        return not way.recv(1)
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return False
+    except OSError:
+        return True
+
+
+def _send(guest: SimulatedGuest, departure: SimulatedDeparture) -> Progress | None:
+    """All that it is goes; what it is to tell when that broke off."""
+    memory = _Memory(guest.name, guest.started, guest.starts, guest.greeted, guest.deaf, len(guest.written))
+    content = {"disks": guest.written, "memory": msgspec.json.encode(memory)}
+    for channel in CHANNELS:
+        try:
+            with departure.ways[channel] as way:
+                way.settimeout(_PATIENCE)
+                way.sendall(content[channel])
+        except OSError as no:
+            return Progress("broken", f"the way of its {channel} broke off: {no}")
+    departure.gone, guest.power = True, "paused"
+    return None
 
 
 def dial(id: str, guest: SimulatedGuest | None, channel: Channel) -> socket.socket:
@@ -92,9 +136,11 @@ def arrive(id: str, guest: SimulatedGuest) -> bool:
     except msgspec.MsgspecError:
         raise Impossible(f"what came of guest {id} broke off") from None
     guest.written = guest.coming["disks"].data
-    for field in msgspec.structs.fields(_Memory):
-        setattr(guest, field.name, getattr(memory, field.name))
-    hang_up(guest)
+    if len(guest.written) != memory.on_disk:
+        raise Impossible(f"what came of the disks of guest {id} broke off")
+    guest.name, guest.started, guest.starts = memory.name, memory.started, memory.starts
+    guest.greeted, guest.deaf = memory.greeted, memory.deaf
+    guest.hang_up()
     guest.coming, guest.arrived = None, True
     return True
 
@@ -109,9 +155,3 @@ def _read(stream: SimulatedStream) -> None:
             more = b""
         stream.data += more
         stream.ended = not more
-
-
-def hang_up(guest: SimulatedGuest | None) -> None:
-    """Close what it comes by."""
-    for stream in ((guest.coming or {}) if guest else {}).values():
-        stream.socket.close()

@@ -240,13 +240,7 @@ class SimulatedHypervisor:
     def ensure_migrating(self, turn: Turn, guest_id: str, hurry: bool) -> Progress:
         with self._effect("ensure_migrating", guest_id, turn):
             guest = self._living(guest_id)
-            if guest.departure is None:
-                raise Impossible(f"guest {guest_id} does not depart")
-            progress = departures.progress(guest, self._clock(), self._timing.migration, hurry)
-            if progress.state == "gone" and not guest.departure.gone:
-                departures.send(guest_id, guest, self._tunnels)
-                guest.departure.gone, guest.power = True, "paused"
-            return progress
+            return departures.lead(guest_id, guest, self._tunnels, self._clock(), self._timing.migration, hurry)
 
     def ensure_arrived(self, turn: Turn, guest_id: str) -> bool:
         with self._effect("ensure_arrived", guest_id, turn):
@@ -264,14 +258,17 @@ class SimulatedHypervisor:
 
     def forget_departing(self, turn: Turn, guest_id: str, running: bool) -> None:
         with self._effect("forget_departing", guest_id, turn):
-            guest = self._alive(guest_id)
+            guest = self._world.guests.get(guest_id)
             if guest is not None and guest.departure is not None:
+                guest.hang_up()
                 guest.departure = None
-                guest.power = "running" if running else "paused"
+                if self._alive(guest_id) is not None:
+                    guest.power = "running" if running else "paused"
 
     def forget_guest(self, turn: Turn, guest_id: str) -> None:
         with self._effect("forget_guest", guest_id, turn):
-            departures.hang_up(self._world.guests.pop(guest_id, None))
+            if (guest := self._world.guests.pop(guest_id, None)) is not None:
+                guest.hang_up()
 
     def console_log(self, guest_id: str, lines: int | None) -> bytes:
         guest = self._seen(guest_id)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tiffin.core.driver import Turns
 from tiffin.services.compute.drivers.base import BaseImage, Nic, Power
+from tiffin.services.compute.drivers.departure import Channel
 
 _KEPT = 1 << 20  # bytes of a console
 
@@ -17,7 +18,8 @@ class SimulatedDeparture:
 
     since: float | None = None  # when it began to go
     gone: bool = False
-    broken: str = ""  # why it cannot go
+    failed: str = ""  # why it cannot go
+    ways: dict[Channel, socket.socket] = field(default_factory=dict)  # by which it goes
 
 
 @dataclass(slots=True)
@@ -53,6 +55,13 @@ class SimulatedGuest:
     reboot: tuple[str, float, int, bool] | None = None  # key, since, the start that was to end, done
     snapshots: dict[str, tuple[float, int]] = field(default_factory=dict)  # since, bytes
     deaf: bool = False  # does not hear its power button
+
+    def hang_up(self) -> None:
+        """Close what it goes by and comes by."""
+        for stream in (self.coming or {}).values():
+            stream.socket.close()
+        for way in self.departure.ways.values() if self.departure else ():
+            way.close()
     greeted: int = 0  # the start whose boot is on the console
 
 
@@ -81,6 +90,11 @@ class SimulatedWorld:
         """The guest's process dies."""
         guest = self.guests[guest_id]
         guest.power, guest.reason, guest.nics = "crashed", reason, {}
+
+    def close(self) -> None:
+        """The machine goes, with all that its guests were connected to."""
+        for guest in self.guests.values():
+            guest.hang_up()
 
     def show(self, guest_id: str, text: str) -> None:
         """Write on the serial console of the guest."""

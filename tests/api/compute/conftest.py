@@ -83,6 +83,11 @@ class ComputeCloud(TestCloud):
     def plugs(self, name: str) -> SimulatedHostNetwork:
         return self.hosts.network(name)
 
+    def close(self) -> None:
+        for world in self.worlds.values():
+            world.close()
+        super().close()
+
     def add_host(
         self,
         name: str,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from api.compute.conftest import ComputeCloud
 from api.compute.test_moves import MIGRATORS, action, at, held, moves, other, where_real
 from tiffin.core.driver import Refused
 from tiffin.services.compute import reconcilers
+from tiffin.services.compute.lifecycles.live import WAYS
 from tiffin.services.compute.tables import ComputeHost
 from tiffin.simulator.hypervisor import FACTS, Timing
 from tiffin.simulator.world import Troubles
@@ -418,15 +420,99 @@ def test_what_goes_wrong_leaves_it_where_it_was(two: ComputeCloud, call: str) ->
     assert [m["status"] for m in moves(two)] == ["completed", "error"]
 
 
-def test_a_way_that_breaks_off(two: ComputeCloud) -> None:
+def cut(cloud: ComputeCloud, id: str) -> None:
+    """The way of its memory breaks off."""
+    departure = cloud.worlds[at(cloud, id)].guests[id].departure
+    assert departure is not None
+    departure.ways["memory"].shutdown(socket.SHUT_RDWR)
+
+
+def lose(cloud: ComputeCloud, id: str) -> None:
+    """The host that it goes to begins anew, without it."""
+    cloud.worlds[other(at(cloud, id))].guests.pop(id).hang_up()
+
+
+@pytest.mark.parametrize("trouble", [cut, lose])
+def test_when_the_way_breaks_off_it_sets_out_anew(two: ComputeCloud, trouble: Callable[[ComputeCloud, str], None]) -> None:
+    id = two.server()
+    here = at(two, id)
+    two.worlds[here].guests[id].written = b"mine"
+    go(two, id)
+    two.settle()
+    for _ in range(WAYS - 1):
+        trouble(two, id)
+        two.clock.now += 1.0
+        two.settle()
+        assert (one(two, id)["status"], where_real(two, id)) == ("running", {here: "running", other(here): "paused"})
+        assert held(two) == {("INSTANCE", other(here)): 1, ("MIGRATION", here): 1}
+    arrive(two)
+    assert where_real(two, id) == {other(here): "running"}
+    guest = two.worlds[other(here)].guests[id]
+    assert (guest.written, guest.starts) == (b"mine", 1)
+    assert [m["status"] for m in moves(two)] == ["completed"]
+    assert held(two) == {("INSTANCE", other(here)): 1}
+
+
+def test_a_way_that_always_breaks_off_is_given_up(two: ComputeCloud) -> None:
+    """And the next migration has all of its ways again."""
+    id = two.server()
+    here = at(two, id)
+    for _ in range(2):
+        go(two, id)
+        two.settle()
+        for _ in range(WAYS):
+            assert one(two, id)["status"] == "running"
+            cut(two, id)
+            two.clock.now += 1.0
+            two.settle()
+        assert at(two, id) == here
+        check_stayed(two, id, "error", "the way of its memory broke off")
+    assert [m["status"] for m in moves(two)] == ["error", "error"]
+
+
+def test_what_was_on_the_way_in_the_end_is_sent_anew(two: ComputeCloud) -> None:
+    """The source has sent all, and who relayed it is gone with the rest."""
+    id = two.server()
+    here = at(two, id)
+    go(two, id)
+    two.settle()
+    two.troubles.set("ensure_arrived", id, Refused("not yet"), times=1)  # type: ignore[attr-defined]
+    two.clock.now += 31.0
+    two.settle()
+    assert where_real(two, id) == {here: "paused", other(here): "paused"}
+    coming = two.worlds[other(here)].guests[id].coming
+    assert coming is not None
+    coming["memory"].socket.recv(65536)
+    two.clock.now += 1.0
+    two.settle()
+    assert where_real(two, id) == {here: "running", other(here): "paused"}, "it goes on, and sets out anew"
+    arrive(two)
+    assert where_real(two, id) == {other(here): "running"}
+    assert [m["status"] for m in moves(two)] == ["completed"]
+
+
+def test_an_abort_that_comes_when_the_way_breaks_off(two: ComputeCloud) -> None:
+    id = two.server()
+    go(two, id)
+    two.settle()
+    cut(two, id)
+    two.troubles.set("forget_departing", id, Refused("not yet"), times=1)  # type: ignore[attr-defined]
+    two.clock.now += 1.0
+    two.settle()
+    assert two.do("DELETE", f"/servers/{id}/migrations/{one(two, id)['id']}", token="admin").status == 202
+    two.clock.now += 1.0
+    check_stayed(two, id, "cancelled", "aborted")
+
+
+def test_a_way_that_leads_nowhere(two: ComputeCloud) -> None:
     id = two.server()
     go(two, id)
     two.settle()
     departure = two.worlds[at(two, id)].guests[id].departure
     assert departure is not None
-    departure.broken = "the wire was cut"
+    departure.failed = "the disk there is full"
     two.clock.now += 1.0
-    check_stayed(two, id, "error", "the wire was cut")
+    check_stayed(two, id, "error", "the disk there is full")
 
 
 def test_a_source_that_does_not_answer_is_asked_again_when_it_does(two: ComputeCloud) -> None:

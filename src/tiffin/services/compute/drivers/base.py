@@ -199,12 +199,13 @@ class Hypervisor(Protocol):
 
     def ensure_migrating(self, turn: Turn, guest_id: str, hurry: bool) -> Progress:
         """Have the departing guest on its way: begin, go on, or tell how it goes (call again while it is `going`). Once
-        `gone` all that it was is on its way or there, and it executes no more. One that `failed` is not begun again.
-        `hurry`: it may stand still meanwhile."""
+        `gone` all that it was is on its way or there, and it executes no more. One that is `broken` or `failed` is not begun
+        again before it was forgotten, here and there. `hurry`: it may stand still meanwhile."""
         ...
 
     def ensure_arrived(self, turn: Turn, guest_id: str) -> bool:
-        """Whether all that the guest was is here. False while it still comes in (call again)."""
+        """Whether all that the guest was is here. False while it still comes in (call again). Raises `Impossible` when it
+        broke off."""
         ...
 
     def ensure_landed(self, turn: Turn, guest_id: str, running: bool) -> None:

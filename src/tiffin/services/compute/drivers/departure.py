@@ -52,8 +52,8 @@ class Departure(msgspec.Struct, frozen=True):
 class Progress(msgspec.Struct, frozen=True):
     """How far a guest is on its way; amounts are bytes."""
 
-    state: Literal["going", "gone", "failed"]
-    reason: str = ""  # why it failed
+    state: Literal["going", "gone", "broken", "failed"]  # broken: only the way, it may set out anew
+    reason: str = ""  # why it is broken or failed
     memory_total: int = 0
     memory_processed: int = 0
     memory_remaining: int = 0

@@ -10,6 +10,7 @@ QEMU's memory of an attempt that failed looks like one of an attempt that never 
 """
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -33,6 +34,8 @@ _WAIT = 1.0
 _MOMENT, _PATIENCE = 0.01, 10.0
 _PATIENCE = 20.0
 _UNDER_WAY = ("setup", "active", "pre-switchover", "device", "wait-unplug", "cancelling")
+_BROKE_OFF = {os.strerror(code) for code in (errno.EIO, errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN, errno.ENOTCONN)}
+"""What a mirror says whose NBD server is gone."""
 _ABILITIES = ("pause-before-switchover", "auto-converge")
 
 
@@ -105,8 +108,8 @@ def _mirror(monitor: qmp.Monitor, folder: Path, tunnels: TunnelSource) -> Progre
     for name in disks - jobs.keys():
         _begin(monitor, folder, name, tunnels)
     jobs = _jobs(monitor)
-    if (why := _broken(jobs)) is not None:
-        return Progress("failed", why)
+    if (lost := _lost(jobs)) is not None:
+        return lost
     if all(job["status"] == "ready" for job in jobs.values()):
         return None
     return _progress("going", {}, jobs)
@@ -138,9 +141,9 @@ def _watch(monitor: qmp.Monitor, folder: Path) -> Progress:
     if status == "completed":
         return _progress("gone", said, jobs)
     if status not in _UNDER_WAY:
-        return Progress("failed", f"QEMU says {status}: {said.get('error-desc', 'nothing more')}")
-    if lead.step == "mirrored" and (why := _broken(jobs)) is not None:
-        return Progress("failed", why)
+        return Progress("broken", f"QEMU says {status}: {said.get('error-desc', 'nothing more')}")
+    if lead.step == "mirrored" and (lost := _lost(jobs)) is not None:
+        return lost
     if status == "pre-switchover":
         if lead.step == "mirrored" and not _ended(monitor, jobs):
             return _progress("going", said, jobs)
@@ -159,8 +162,11 @@ def _ended(monitor: qmp.Monitor, jobs: dict[str, dict[str, Any]]) -> bool:
     return all(job["status"] == "concluded" for job in _jobs(monitor).values())
 
 
-def _broken(jobs: dict[str, dict[str, Any]]) -> str | None:
-    return next((f"disk {name}: {job['error']}" for name, job in jobs.items() if job.get("error")), None)
+def _lost(jobs: dict[str, dict[str, Any]]) -> Progress | None:
+    for name, job in jobs.items():
+        if why := job.get("error"):
+            return Progress("broken" if why in _BROKE_OFF else "failed", f"disk {name}: {why}")
+    return None
 
 
 def forget(folder: Path, pid: int | None, running: bool) -> None:

@@ -2,13 +2,16 @@
 
 What it was stays on the source, and in placement held by the migration, until `landed` commits that it is on the other host:
 before that it never executes there, from then on never here. So there is one way back, `recall`, for whoever aborts and for
-what fails, and it leaves the guest where and what it was.
+what fails, and it leaves the guest where and what it was. When only the way breaks off, as when who relays is killed, the
+guest sets out anew from there.
 """
 
 from __future__ import annotations
 
 import msgspec
+import structlog
 
+from tiffin.core.driver import Impossible
 from tiffin.core.lifecycle import Outcome, go, inside, outside, rest, sleep
 from tiffin.services.compute.drivers.base import Hosts, Hypervisor
 from tiffin.services.compute.lifecycles import wiring
@@ -24,9 +27,12 @@ ABORT, COMPLETE, TIDY = "abort", "complete", "tidy"
 answer."""
 SOON = 0.02
 """Seconds between two looks at a guest that may stand still at any moment, until it is somewhere."""
+WAYS = 3
+"""How often a guest sets out."""
 _LANDINGS = 4
 """How often a host that does not answer is tried again, when the server is already its own."""
 _GOING = ("prepare", "prepared", "travel", "told", "landed")
+log = structlog.get_logger("compute")
 
 
 class LiveMoving(Evacuating):
@@ -75,13 +81,15 @@ class LiveMoving(Evacuating):
             return sleep(pause)
         here = self.part(Hosts).hypervisor(move.source)
         progress = here.ensure_migrating(self.turn, self.id, move.wish == COMPLETE)
-        if progress.state == "failed":
-            self.frame["undoing"] = f"The guest could not go to {move.dest}: {progress.reason}"
-            return go("recall")
+        if progress.state in ("broken", "failed"):
+            return self._turn_back(move, progress.reason, broken=progress.state == "broken")
         if progress.state == "going":
             self.frame |= {"progress": msgspec.to_builtins(progress), "pause": SOON if progress.memory_total else LOOK}
             return go("told")
-        return go("landed") if self._there(move).ensure_arrived(self.turn, self.id) else sleep(SOON)
+        try:
+            return go("landed") if self._there(move).ensure_arrived(self.turn, self.id) else sleep(SOON)
+        except Impossible as lost:  # what was on the way when that ended
+            return self._turn_back(move, str(lost), broken=True)
 
     @inside
     def told(self) -> Outcome:
@@ -141,6 +149,10 @@ class LiveMoving(Evacuating):
         if move.wish == TIDY:
             self._over(move, move.status)
             return rest()
+        if self.frame.pop("again", False):
+            if move.wish != ABORT:
+                return self._set_out_anew(move)
+            self.frame |= {"undoing": "The migration was aborted.", "undone": "cancelled"}
         return self._is_back(row, move, clean=True)
 
     # --- when it does not work ------------------------------------------------------------------------------------------
@@ -152,7 +164,7 @@ class LiveMoving(Evacuating):
         if step == "live_migrate":
             return self._stays(row, move, "error", self.reason)
         if step in _GOING:
-            self.frame["undoing"] = self.reason
+            self.frame |= {"undoing": self.reason, "again": False}
             return go("recall")
         if step == "land":
             return self._not_landed(row, move)
@@ -162,6 +174,7 @@ class LiveMoving(Evacuating):
             over = self._is_there if step == "clear" else self._is_back
             return over(row, move, clean=False)
         if step == "recall":  # the reconciler tries again as soon as the host is there
+            self.frame.pop("again", None)
             move.status, move.updated_at = "error", self.now
             return self._settled(row, "live_migration.rollback.error", error=self.reason)
         return None
@@ -177,18 +190,30 @@ class LiveMoving(Evacuating):
         self._fail(row, f"It did not go on on {move.dest}: {self.reason}")
         return rest()
 
+    def _turn_back(self, move: Migration, why: str, *, broken: bool) -> Outcome:
+        """Have it where it was; if only the way is `broken`, it may set out from there anew."""
+        again = broken and self.frame.get("ways", 1) < WAYS
+        log.warning("migration.broken", dest=move.dest, why=why, again=again)
+        self.frame |= {"undoing": f"The guest could not go to {move.dest}: {why}", "again": again}
+        return go("recall")
+
+    def _set_out_anew(self, move: Migration) -> Outcome:
+        """Nothing of it is there any more, and what is reserved there is still its own."""
+        for name in ("pause", "undoing"):
+            self.frame.pop(name, None)
+        self.frame["ways"] = self.frame.get("ways", 1) + 1
+        move.status, move.progress, move.updated_at = "preparing", None, self.now
+        return go("prepare")
+
     # --- parts ----------------------------------------------------------------------------------------------------------
 
     def _is_there(self, row: Server, move: Migration, *, clean: bool) -> Outcome:
         placement.release(self.db, move.id)
         self._ended(move, "completed", clean=clean)
-        self.frame.pop("landings", None)
         return self._settled(row, "live_migration.post.end")
 
     def _is_back(self, row: Server, move: Migration, *, clean: bool) -> Outcome:
         self._give_back(row, move)
-        for name in ("pause", "progress"):
-            self.frame.pop(name, None)
         why = self.frame.pop("undoing", "The migration was interrupted.")
         self._ended(move, self.frame.pop("undone", "error"), clean=clean)
         if move.dest:
@@ -198,6 +223,8 @@ class LiveMoving(Evacuating):
     def _ended(self, move: Migration, status: str, *, clean: bool) -> None:
         """`clean`: nothing of it is left anywhere else; if not, the reconciler has it tidied when that host answers."""
         self._over(move, status)
+        for name in ("pause", "progress", "landings", "again", "ways"):
+            self.frame.pop(name, None)
         if not clean:
             move.settled, move.wish = False, TIDY
 
