@@ -36,6 +36,8 @@ class Lab(ABC):
     """A host with an image store, and the hands to disturb it."""
 
     hypervisor: Hypervisor
+    midway = 3
+    """Bytes of what a guest sends after which more is to come."""
 
     def __init__(self) -> None:
         self.store: dict[str, bytes] = {}
@@ -241,6 +243,8 @@ class RemoteLab(SimulatedLab):
 
 
 class RealLab(Lab):
+    midway = 40_000
+
     def __init__(self) -> None:
         super().__init__()
         self.root = Path(tempfile.mkdtemp(prefix="tiffin-lab-", dir="/var/tmp"))  # closed to QEMU's users, on purpose

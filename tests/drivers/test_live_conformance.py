@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+import threading
 from collections.abc import Iterator
 
 import msgspec
@@ -10,7 +12,7 @@ import pytest
 from drivers.hypervisor_labs import ONE, Lab
 from tiffin.core.driver import Impossible, Refused, StaleTurn, Turn
 from tiffin.services.compute.drivers.base import Guest
-from tiffin.services.compute.drivers.departure import Departure, Progress
+from tiffin.services.compute.drivers.departure import Channel, Departure, Progress
 
 TWO = Turn(2)
 FILES = {"openstack/latest/meta_data.json": b"{}"}
@@ -151,11 +153,77 @@ def test_a_guest_whose_way_breaks_off_stays(lab: Lab, other: Lab) -> None:
     await_it(lab, other, guest)
     other.hypervisor.forget_guest(ONE, guest.id)
     with contextlib.suppress(Impossible, Refused):  # as soon as it wants to connect
-        assert go(lab, guest)[-1].state == "failed"
+        assert go(lab, guest)[-1].state == "broken"
     lab.hypervisor.forget_departing(ONE, guest.id, True)
     assert lab.power(guest) == "running"
     lab.scribble(guest)
     assert lab.scribbled(guest)
+
+
+@pytest.mark.parametrize("channel", ["disks", "memory"])
+def test_a_guest_whose_way_is_cut_sets_out_anew(lab: Lab, other: Lab, channel: str) -> None:
+    """Whoever relays dies: nobody hangs up properly, and what was on its way is lost."""
+    guest, direct = running(lab), lab.tunnels
+    relays: list[Relay] = []
+
+    def relayed(id: str, which: Channel) -> socket.socket:
+        relays.append(Relay(direct(id, which), most=lab.midway if which == channel else 1 << 40))
+        return relays[-1].near
+
+    await_it(lab, other, guest)
+    lab.tunnels = relayed
+    try:
+        gone = go(lab, guest)[-1]
+        if gone.state == "gone":  # with what the relay did not pass on
+            with pytest.raises(Impossible):
+                other.until(lambda: other.hypervisor.ensure_arrived(ONE, guest.id))
+        else:
+            assert gone.state == "broken", gone
+    finally:
+        for relay in relays:
+            relay.die()
+    lab.hypervisor.forget_departing(ONE, guest.id, True)
+    other.hypervisor.forget_guest(ONE, guest.id)
+    assert (lab.power(guest), other.leftovers()) == ("running", [])
+    lab.tunnels = direct
+    lab.scribble(guest)
+    await_it(lab, other, guest)
+    assert go(lab, guest)[-1].state == "gone"
+    land(other, guest)
+    assert other.power(guest) == "running"
+    assert other.greetings(guest) == 0
+    assert other.scribbled(guest)
+
+
+class Relay:
+    """Passes on what comes either way, until it has passed on so many bytes: then it dies."""
+
+    def __init__(self, far: socket.socket, most: int) -> None:
+        self.near, self._mine = socket.socketpair()
+        self._far, self._left = far, most
+        self._threads = [
+            threading.Thread(target=self._pass_on, args=ends) for ends in ((self._mine, far), (far, self._mine))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while self._left > 0 and (data := source.recv(min(self._left, 4096))):
+                self._left -= len(data)
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def die(self) -> None:
+        for end in (self._mine, self._far):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        self._mine.close()
+        self._far.close()
 
 
 def test_what_is_not_awaited_cannot_be_reached(lab: Lab, other: Lab) -> None:
