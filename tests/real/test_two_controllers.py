@@ -8,21 +8,24 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import story
 from postgresql.pair import ask
+from real.test_live_migration import PatientGuest, narrow
 from real.test_story import Guest
 from real.test_two_machines import HERE, THERE, OtherMachine, hosts
 from running_cloud import ADMIN, RunningCloud, running_cloud
-from storm import kill
+from storm import kill, rows
 from tiffin.cli.postgresql import binaries, private_server
 from world import assert_becomes, guest_processes
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 DOORS = f"{HERE}:8443", f"{THERE}:8443"
 API_THERE = f"{THERE}:8000"
+OF_SERVERS = "SELECT frame FROM lifecycle WHERE kind = 'compute.server'"
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,52 @@ def test_each_controller_reaches_both_hosts_and_the_networks(site: Site) -> None
             openstack(f"server delete --wait on-{name}")
     assert_becomes(lambda: guest_processes(first.home) | guest_processes(other.home), set())
     assert not list((other.home / "host/guests").glob("*"))
+
+
+def test_a_running_guest_goes_between_the_controllers_machines(site: Site) -> None:
+    """Whichever is asked; and whichever is killed meanwhile, of the machine that it leaves or of the other."""
+    server = boot(site, "runner", "near", API_THERE)
+    with site.first.openstack() as openstack:
+        floating = story.give_floating_address(openstack, "runner")
+    guest = PatientGuest(site.first, "runner", site.key)
+    guest.await_login()
+    guest.run("echo precious > /root/data; echo fleeting > /dev/shm/data")
+    booted, homes = guest.boot_id(), {"near": site.first.home, "far": site.other.home}
+    for number, killed in enumerate((None, None, site.second, site.second, site.first, site.first)):
+        left, host, asked = ("far", "near", site.first.address) if number % 2 else ("near", "far", API_THERE)
+        if killed is None:
+            go(site, server, asked, host)
+        else:
+            with narrow(site.other):
+                go(site, server, asked, host)
+                assert_becomes(lambda: "disk_total" in str(last_move(site)), True, patience=60)
+                kill(killed, "cloud")
+                assert_becomes(lambda: "ways" in str(rows(site.first.home, OF_SERVERS)), True, patience=60)
+        assert_becomes(lambda: last_move(site)[0], "completed", patience=120)
+        with site.first.connect(ADMIN) as admin:
+            assert admin.compute.get_server(server.id).hypervisor_hostname == host
+        assert guest.boot_id() == booted
+        assert guest.run("head -n1 /root/data; cat /dev/shm/data").split() == ["precious", "fleeting"]
+        assert (len(guest_processes(homes[host])), len(guest_processes(homes[left]))) == (1, 0)
+        assert not list((homes[left] / "host/guests").glob("*")), "nothing of it is left there"
+    with site.first.openstack() as openstack:
+        openstack(f"floating ip delete {floating}")
+        openstack("server delete --wait runner")
+
+
+def go(site: Site, server: story.Server, asked: str, host: str) -> None:
+    """Have the controller at this address send it there."""
+    with site.first.connect(ADMIN) as admin:
+        headers = {"X_Auth_Token": str(admin.auth_token), "OpenStack_API_Version": "compute 2.90"}
+    body = {"os-migrateLive": {"host": host, "block_migration": "auto"}}
+    status, said = ask(asked, "POST", f"/compute/v2.1/servers/{server.id}/action", body, **headers)
+    assert status == 202, said
+
+
+def last_move(site: Site) -> tuple[Any, ...]:
+    """Its status and how far it is."""
+    found = rows(site.first.home, "SELECT status, progress FROM migration ORDER BY number DESC LIMIT 1")
+    return found[0] if found else ("none", None)
 
 
 def test_the_first_is_away_and_then_gone_for_good(site: Site) -> None:
