@@ -126,22 +126,41 @@ def test_every_host_is_every_controllers(two: Two) -> None:
         assert_becomes(lambda address=address: guests_at(address), [])
 
 
-def test_a_running_guest_goes_from_every_controllers_hosts_to_every_others(two: Two) -> None:
-    """Whichever controller is asked, and whichever leads; it has not been started anew."""
+@pytest.mark.parametrize("asked", [0, pytest.param(1, marks=pytest.mark.long)])
+def test_a_running_guest_goes_from_every_controllers_hosts_to_every_others(two: Two, asked: int) -> None:
+    """Whichever is asked, and leads therefore as a rule; it has not been started anew."""
     two.join("c", at=1)
     tenant, admin = Anywhere(two), Admin(two)
     id = admin.boot(two.addresses[0], "a", tenant)
     launched = admin.show(two.addresses[0], id)["OS-SRV-USG:launched_at"]
-    for address in two.addresses:
-        for host in ("b", "a", "c", "b", "c", "a"):  # each way between two of them
-            admin.act(address, id, {"os-migrateLive": {"host": host, "block_migration": "auto"}})
-            admin.await_state(address, id, "ACTIVE", host)
-            assert_becomes(lambda: two.rows("SELECT DISTINCT status FROM migration"), [("completed",)])
-            for seen_by in two.addresses:
-                assert guests_at(seen_by) == [id]
+    address = two.addresses[asked]
+    for host in ("b", "a", "c", "b", "c", "a"):  # each way between two of them
+        admin.act(address, id, {"os-migrateLive": {"host": host, "block_migration": "auto"}})
+        admin.await_state(address, id, "ACTIVE", host)
+        assert_becomes(lambda: two.rows("SELECT DISTINCT status FROM migration"), [("completed",)])
+        for seen_by in two.addresses:
+            assert guests_at(seen_by) == [id]
     assert admin.show(two.addresses[0], id)["OS-SRV-USG:launched_at"] == launched
     ways = "SELECT DISTINCT source, dest FROM migration"
     assert set(two.rows(ways)) == {(one, other) for one in "abc" for other in "abc" if one != other}
+
+
+@pytest.mark.parametrize("host", ["b", pytest.param("c", marks=pytest.mark.long)])
+def test_a_running_guest_gets_there_although_a_controller_is_killed_midway(two: Two, host: str) -> None:
+    """One that leads; and, of the host `b`, all that had come there ends with it."""
+    two.join("c", at=1)
+    two.first.tiffin("simulator", "set", "migration-seconds", "3")
+    tenant, admin = Anywhere(two), Admin(two)
+    id = admin.boot(two.addresses[0], "a", tenant)
+    launched = admin.show(two.addresses[0], id)["OS-SRV-USG:launched_at"]
+    admin.act(two.addresses[1], id, {"os-migrateLive": {"host": host, "block_migration": "auto"}})
+    assert_becomes(lambda: two.rows("SELECT status, progress IS NOT NULL FROM migration"), [("running", True)])
+    kill(two.second, "cloud")
+    admin.await_state(two.addresses[0], id, "ACTIVE", host)
+    assert two.rows("SELECT status FROM migration") == [("completed",)]
+    for address in two.addresses:
+        assert guests_at(address) == [id]
+    assert admin.show(two.addresses[0], id)["OS-SRV-USG:launched_at"] == launched
 
 
 def test_kill_9_of_either_under_a_load_of_servers(two: Two) -> None:
