@@ -105,6 +105,7 @@ class HttpsServer(ThreadingMixIn, TCPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = IDLE
+    disable_nagle_algorithm = True  # an answer is its head and its body, and would wait for the word that the head has come
     server: HttpsServer
     connection: ssl.SSLSocket
 

@@ -135,7 +135,7 @@ def pump(one: socket.socket, other: socket.socket) -> None:
     with one, other:
         for end in (one, other):
             end.setblocking(False)
-            _notice_silence(end)
+            _tune(end)
         ways = (_Way(one, other), _Way(other, one))
         try:
             while not any(way.moved() for way in ways):
@@ -181,9 +181,10 @@ def _wait(ways: tuple[_Way, ...]) -> None:
     poll.poll()
 
 
-def _notice_silence(end: socket.socket) -> None:
-    """Have a machine that is cut off count as one that has hung up."""
+def _tune(end: socket.socket) -> None:
+    """Have a machine that is cut off count as one that has hung up, and what is small go at once."""
     if end.family in (socket.AF_INET, socket.AF_INET6):
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         end.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4), ("TCP_USER_TIMEOUT", _DEAD_AFTER)):
             end.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
