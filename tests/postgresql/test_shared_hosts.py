@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -10,11 +11,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from postgresql.pair import Anywhere, Two, ask, guests_at, two_controllers
+from postgresql.pair import Anywhere, Two, ask, guests_at, healthz, two_controllers
 from running_cloud import ADMIN
 from storm import Storm, Tenant, kill, settled
 from tiffin.cli.postgresql import Server
+from tiffin.core.database import Database
+from tiffin.services.compute.tables import Controller
 from world import assert_becomes
 
 OWN = ("a", "b")
@@ -280,3 +284,16 @@ def test_one_of_them_leads(two: Two) -> None:
     seen = "SELECT min(seen_at) FROM compute_host"
     ((before,),) = two.rows(seen)
     assert_becomes(lambda: two.rows(seen)[0][0] > before, True)
+
+
+@pytest.mark.long
+def test_a_host_is_up_when_any_controller_hears_of_it(two: Two) -> None:
+    """Neither reaches the other's host, whoever leads: each hears of its own."""
+    with contextlib.closing(Database(two.url)) as database, database.write() as session:
+        session.execute(update(Controller).values(address="127.0.0.1:1"))
+    seen = "SELECT min(seen_at) FROM compute_host"
+    for _ in range(2):
+        ((before,),) = two.rows(seen)
+        assert_becomes(lambda before=before: two.rows(seen)[0][0] > before, True, patience=40)
+    assert two.hosts_up() == {"a", "b"}
+    assert healthz(two.addresses[0])[1]["hosts"][1].get("silent"), "it is not reached"

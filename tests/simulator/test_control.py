@@ -14,6 +14,7 @@ from api.compute.conftest import ComputeCloud
 from tiffin.core import channel
 from tiffin.core.channel import Wrong
 from tiffin.core.driver import Refused
+from tiffin.host.joined import JoinedHosts
 from tiffin.main import disk_source, tunnel_source
 from tiffin.services.compute import reconcilers
 from tiffin.services.compute.drivers.base import Hosts
@@ -60,7 +61,7 @@ class Centre(ComputeCloud):
             network,
         )
         self.cloud.add(NetworkBackend, network)
-        self.cloud.add(Hosts, self.centre)
+        self.cloud.add(Hosts, JoinedHosts(self.cloud, Path("/nowhere"), self.centre, self.clock))
         watch(self.cloud)
         self.told: list[float] = []
         self.control = Control(self.centre, self.moved)

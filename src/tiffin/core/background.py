@@ -22,10 +22,11 @@ HOUSEKEEPING_EVERY = 360
 log = structlog.get_logger("background")
 
 
-def reconcile(cloud: Cloud) -> None:
-    """Run every service's reconcilers once. One that fails is logged and does not keep the others from running."""
+def reconcile(cloud: Cloud, *, leads: bool = True) -> None:
+    """Run every service's reconcilers once, or the lookouts of one that does not lead. One that fails is logged and does not
+    keep the others from running."""
     for service in cloud.services():
-        for reconciler in service.reconcilers:
+        for reconciler in service.reconcilers if leads else service.lookouts:
             try:
                 reconciler(cloud)
             except Exception:
@@ -45,12 +46,13 @@ def keep_house(cloud: Cloud) -> None:
 
 
 def run(cloud: Cloud, stopping: threading.Event, peers: Peers) -> None:
-    """Until `stopping` is set. Of several controllers the one that leads does it for all."""
+    """Until `stopping` is set. Of several controllers the one that leads does for all what one is enough for."""
     rounds = 0
     while not stopping.wait(EVERY):
-        if not peers.leads:
+        leads = peers.leads
+        reconcile(cloud, leads=leads)
+        if not leads:
             continue
-        reconcile(cloud)
         rounds += 1
         if rounds % HOUSEKEEPING_EVERY == 0:
             try:

@@ -30,7 +30,8 @@ class Service:
     dialect: Dialect
     resources: tuple[Resource, ...]
     lifecycles: tuple[builtins.type[Lifecycle], ...] = ()
-    reconcilers: tuple[Reconciler, ...] = ()
+    reconcilers: tuple[Reconciler, ...] = ()  # of the one controller that leads
+    lookouts: tuple[Reconciler, ...] = ()  # of each other: for what it alone is near to
     rules: tuple[Rule, ...] = ()  # base rules that others refer to
     scopes: Callable[[str], tuple[str, ...] | None] | None = None  # rule -> the scopes of tokens that it is for
     quotas: dict[str, Quota] = dataclasses.field(default_factory=dict)

@@ -67,6 +67,12 @@ class JoinedHosts:
     def names(self) -> list[str]:
         return sorted({*self._here, *self._elsewhere()})
 
+    def own(self) -> list[str]:
+        return sorted(self._here)
+
+    def looked_after(self) -> list[str]:
+        return sorted({*self._here, *(name for name, (_, key) in self._elsewhere().items() if key)})
+
     def hypervisor(self, host: str) -> Hypervisor:
         return self.local.hypervisor(host) if host in self._here else self._reach(host).hypervisor
 

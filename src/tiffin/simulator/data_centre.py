@@ -28,7 +28,7 @@ class Sources(msgspec.Struct, frozen=True):
 
 
 class DataCentre:
-    """Implements `tiffin.services.compute.drivers.base.Hosts`."""
+    """Implements `tiffin.host.joined.Local`: hosts of this process."""
 
     def __init__(self, names: Iterable[str], sources: Sources, clock: SimulatedClock, network: SimulatedNetwork) -> None:
         self.timing, self.clock = Timing(), clock

@@ -42,6 +42,8 @@ class SimulatedHosts:
     def names(self) -> list[str]:
         return sorted(self.there)
 
+    own = looked_after = names
+
     def hypervisor(self, host: str) -> Hypervisor:
         return self._at(host)[0]
 

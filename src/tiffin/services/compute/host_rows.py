@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
+from tiffin.core.sql import listed
 from tiffin.core.world import World
 from tiffin.services.compute.drivers.base import HostFacts
 from tiffin.services.compute.tables import Aggregate, AggregateHost, ComputeHost
@@ -21,10 +22,11 @@ DISABLED = "COMPUTE_STATUS_DISABLED"
 
 def differing(session: Session, found: Mapping[str, HostFacts]) -> tuple[list[str], list[str]]:
     """(the hosts that are new, those whose rows do not say what they tell). Three statements, whatever their number."""
-    rows = {name: (id, facts) for name, id, facts in session.execute(
-        select(ComputeHost.name, ComputeHost.id, ComputeHost.facts))}  # fmt: skip
-    totals = placement.totals(session, CLASSES)
-    traits = placement.providers_with(session, sorted({trait for facts in found.values() for trait in facts.traits}))
+    known = select(ComputeHost.name, ComputeHost.id, ComputeHost.facts).where(ComputeHost.name.in_(listed(found)))
+    rows = {name: (id, facts) for name, id, facts in session.execute(known)}
+    ids = {id for id, _ in rows.values()}
+    totals = placement.totals(session, ids, CLASSES)
+    traits = placement.providers_with(session, ids, sorted({trait for facts in found.values() for trait in facts.traits}))
     changed = [
         name
         for name, facts in found.items()

@@ -1,8 +1,10 @@
-"""Compare what is promised with what is real, and wake lifecycles; nothing is repaired here."""
+"""Compare what is promised with what is real, and wake lifecycles; nothing is repaired here.
+
+Those that ask hosts ask the ones that whoever leads looks after, or those of these `names`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 from sqlalchemy import false, or_, select, update
@@ -30,10 +32,10 @@ log = structlog.get_logger("compute")
 ORPHAN = "compute.orphan"
 
 
-def hosts(cloud: Cloud) -> None:
+def hosts(cloud: Cloud, names: Sequence[str] | None = None) -> None:
     """What hosts are and have, into rows and placement; a host that does not answer is not seen. Hosts of which nothing
     changed cost one statement together."""
-    found = _facts(cloud)
+    found = _facts(cloud, names)
     with cloud.database.read() as session:
         new, changed = host_rows.differing(session, found)
         left_out = host_rows.left_out(session)
@@ -49,10 +51,10 @@ def hosts(cloud: Cloud) -> None:
             placement.change_aggregate(session, aggregate_id, host_id, member=True)
 
 
-def _facts(cloud: Cloud) -> dict[str, HostFacts]:
+def _facts(cloud: Cloud, names: Sequence[str] | None) -> dict[str, HostFacts]:
     found: dict[str, HostFacts] = {}
     hosts = cloud.part(Hosts)
-    for name in hosts.names():
+    for name in hosts.looked_after() if names is None else names:
         try:
             found[name] = hosts.hypervisor(name).facts()
         except Refused as no:
@@ -60,10 +62,10 @@ def _facts(cloud: Cloud) -> dict[str, HostFacts]:
     return found
 
 
-def guests(cloud: Cloud) -> None:
+def guests(cloud: Cloud, names: Sequence[str] | None = None) -> None:
     """Guests that are real against servers that should be."""
     hosts = cloud.part(Hosts)
-    names = hosts.names()
+    names = hosts.looked_after() if names is None else names
     for first in range(0, len(names), AT_ONCE):
         real: dict[str, dict[str, GuestState]] = {}
         for name in names[first : first + AT_ONCE]:
@@ -168,9 +170,9 @@ def _remove(cloud: Cloud, session: Session, id: str, host: str, **more: bool) ->
         lifecycle.begin(session, cloud.world, ORPHAN, id, request_id=_request_id(cloud), frame={"host": host, **more})
 
 
-def plugs(cloud: Cloud) -> None:
+def plugs(cloud: Cloud, names: Sequence[str] | None = None) -> None:
     """Ports that hosts have plugged against the servers that are there."""
-    plugged = {host: ports for host, ports in _asked(cloud.part(Hosts), lambda host: host.plugged()) if ports}
+    plugged = {host: ports for host, ports in _asked(cloud, names, lambda host: host.plugged()) if ports}
     ids = {id for ports in plugged.values() for id in ports}
     at = select(ServerNic.port_id, Server.host).join(Server, Server.id == ServerNic.server_id)
     with cloud.database.read() as session:
@@ -184,9 +186,9 @@ def plugs(cloud: Cloud) -> None:
 
 
 
-def metadata(cloud: Cloud) -> None:
+def metadata(cloud: Cloud, names: Sequence[str] | None = None) -> None:
     """Metadata addresses that hosts answer on, against the networks that their servers are on."""
-    real = dict(_asked(cloud.part(Hosts), lambda host: host.metadata_networks()))
+    real = dict(_asked(cloud, names, lambda host: host.metadata_networks()))
     if not any(real.values()):
         return
     with cloud.database.read() as session:
@@ -207,9 +209,12 @@ def metadata(cloud: Cloud) -> None:
                 lifecycle.begin(session, world, METADATA, world.new_id(), request_id=request_id, frame=frame)
 
 
-def _asked(hosts: Hosts, what: Callable[[HostPorts], frozenset[str]]) -> Iterator[tuple[str, frozenset[str]]]:
+def _asked(
+    cloud: Cloud, names: Sequence[str] | None, what: Callable[[HostPorts], frozenset[str]]
+) -> Iterator[tuple[str, frozenset[str]]]:
     """(host, its answer), of those that answer."""
-    for name in hosts.names():
+    hosts = cloud.part(Hosts)
+    for name in hosts.looked_after() if names is None else names:
         try:
             answer = what(hosts.network(name))
         except Refused as no:

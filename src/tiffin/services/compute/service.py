@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tiffin.core.service import Service
-from tiffin.services.compute import reconcilers
+from tiffin.services.compute import lookouts, reconcilers
 from tiffin.services.compute.dialect import ComputeDialect
 from tiffin.services.compute.lifecycles.cached_image import CachedImageLife
 from tiffin.services.compute.lifecycles.metadata import MetadataLife
@@ -89,6 +89,7 @@ service = Service(
         extensions.extensions,
     ),
     lifecycles=(ServerLife, OrphanLife, MetadataLife, CachedImageLife),
+    lookouts=(lookouts.own_hosts, lookouts.silent_hosts),
     reconcilers=(reconcilers.hosts, reconcilers.guests, reconcilers.moves, reconcilers.plugs, reconcilers.metadata),
     rules=(
         ("context_is_admin", "role:admin"),

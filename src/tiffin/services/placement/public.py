@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from tiffin.core.errors import Conflict
-from tiffin.core.sql import total
+from tiffin.core.sql import listed, total
 from tiffin.core.world import World
 from tiffin.services.placement import tables as t
 from tiffin.services.placement.allocating import Consumer, Wanted, bump, forget, give_back, replace
@@ -144,20 +144,22 @@ def _amount(row: t.Inventory) -> Inventory:
     return Inventory(**{field: getattr(row, field) for field in Inventory.__struct_fields__})
 
 
-def totals(session: Session, classes: Collection[str]) -> dict[str, dict[str, int]]:
-    """How much of these classes each provider has: {provider id: {class: total}}."""
+def totals(session: Session, providers: Collection[str], classes: Collection[str]) -> dict[str, dict[str, int]]:
+    """How much of these classes each of the providers has: {provider id: {class: total}}."""
     found: dict[str, dict[str, int]] = {}
     columns = t.Inventory.provider_id, t.Inventory.resource_class, t.Inventory.total
-    for provider_id, name, amount in session.execute(select(*columns).where(t.Inventory.resource_class.in_(classes))):
+    mine = t.Inventory.provider_id.in_(listed(providers))
+    for provider_id, name, amount in session.execute(select(*columns).where(mine, t.Inventory.resource_class.in_(classes))):
         found.setdefault(provider_id, {})[name] = amount
     return found
 
 
-def providers_with(session: Session, traits: Collection[str]) -> dict[str, set[str]]:
-    """The providers that have each of the traits: {trait: provider ids}."""
+def providers_with(session: Session, providers: Collection[str], traits: Collection[str]) -> dict[str, set[str]]:
+    """Those of the providers that have each of the traits: {trait: provider ids}."""
     found: dict[str, set[str]] = {name: set() for name in traits}
     columns = t.ProviderTrait.trait, t.ProviderTrait.provider_id
-    for name, provider_id in session.execute(select(*columns).where(t.ProviderTrait.trait.in_(traits))):
+    mine = t.ProviderTrait.provider_id.in_(listed(providers))
+    for name, provider_id in session.execute(select(*columns).where(mine, t.ProviderTrait.trait.in_(traits))):
         found[name].add(provider_id)
     return found
 

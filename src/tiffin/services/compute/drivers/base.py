@@ -281,6 +281,14 @@ class Hosts(Protocol):
         """The hosts that take part, by the name that servers and services carry."""
         ...
 
+    def own(self) -> list[str]:
+        """Those of this process, which nobody else looks after."""
+        ...
+
+    def looked_after(self) -> list[str]:
+        """Those that whoever leads looks after: its own, and every host that is no controller's own."""
+        ...
+
     def hypervisor(self, host: str) -> Hypervisor:
         """Raises `Refused` for a host that does not take part (any more, or yet)."""
         ...
