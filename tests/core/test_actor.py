@@ -27,7 +27,7 @@ def test_paths(rule: str, path: str, allowed: bool) -> None:
     assert not AccessRule("compute", "GET", rule).allows("network", "GET", path)
 
 
-@settings(deadline=None)
+@settings(settings.get_profile("ci"))  # it takes as long as it takes
 @given(
     st.lists(st.sampled_from(["a", "b", "/", "*", "**", "{x}"]), max_size=9),
     st.text(st.sampled_from("ab/"), max_size=10),
