@@ -1,7 +1,7 @@
-"""The command line in a process that has imported the OpenStack client already, which is most of what a command of it costs.
+"""The command line in a process that has imported the OpenStack client, which is most of what a command of it costs.
 
-`serve` waits at a unix socket and runs each command in a fork of itself, with the caller's words, folder, environment and standard
-streams; `ask` is the caller, and ends as the command ended.
+`serve` waits at a unix socket and runs each command in a fork of itself, with the words, folder, environment and standard
+streams of the caller; `ask` is that caller, and ends as the command ended.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def script(path: Path) -> Iterator[None]:
     try:
         deadline = time.monotonic() + 60
         while not waiting.exists():
-            assert server.poll() is None and time.monotonic() < deadline
+            assert server.poll() is None
+            assert time.monotonic() < deadline
             time.sleep(0.05)
         yield
     finally:
