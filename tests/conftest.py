@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +23,14 @@ TOGETHER = re.compile(r"^tests/(journeys|fuzz|postgresql|drills)/|^tests/cli/tes
 """Files whose tests share a fixture that costs seconds."""
 
 structlog.configure(processors=logs.PROCESSORS)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A folder for what one of pytest's processes finds out for all (lifecycles/harness.py)."""
+    if not hasattr(config, "workerinput"):
+        folder = tempfile.TemporaryDirectory(prefix="tiffin-points-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["TIFFIN_TEST_POINTS"] = folder.name
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

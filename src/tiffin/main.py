@@ -35,6 +35,8 @@ from tiffin.services.network.drivers.base import HostNetwork, MetadataListener, 
 from tiffin.simulator.clock import SimulatedClock
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from tiffin.core.certificates import Identity as Certified
     from tiffin.host.agent import AgentHost, Controller, Membership
     from tiffin.services.network.drivers.ovn_tunnels import Tunnels
@@ -248,8 +250,7 @@ def _simulated(cloud: Cloud, settings: Settings, clock: SimulatedClock) -> Any:
     names = [node(machines)] if settings.hosts == 1 else [f"{name}-{n:04d}" for n in range(1, settings.hosts + 1)]
     network = SimulatedNetwork(elsewhere=FarPlugs(lambda host: cloud.part(Hosts).network(host).plugged()))
     with cloud.database.read() as session:
-        ahead = session.get(Fact, AHEAD)
-    clock.ahead = float(ahead.value) if ahead else 0.0
+        clock.ahead = ahead(session)
     sources = Sources(
         image_source(cloud), lambda name: disk_source(cloud, name), lambda name: tunnel_source(cloud, name)
     )
@@ -282,6 +283,12 @@ def control(composition: Composition, folder: Path) -> None:
         composition.engine.hint()
 
     channel.listen(folder, "simulator.sock", Control(composition.data_centre, moved).do)
+
+
+def ahead(session: Session) -> float:
+    """How far the time of a cloud was moved on, in seconds; 0 for a real one."""
+    moved = session.get(Fact, AHEAD)
+    return float(moved.value) if moved else 0.0
 
 
 def _real(cloud: Cloud, settings: Settings) -> Any:

@@ -73,6 +73,9 @@ def test_a_machine_joins_works_and_leaves(tiffin: Tiffin, tmp_path: Path) -> Non
         return any(host["name"] == "far" and host["seen_at"] > 0 for host in found)
 
     eventually(seen)
+    assert tiffin("c", "host", "maintenance", "far").stdout.startswith("far is empty")
+    assert "maintenance" in tiffin("c", "host", "list").stdout
+    assert tiffin("c", "host", "maintenance", "far", "--off").stdout == "far takes servers again.\n"
     agent = int((tmp_path / "h/run/agent.pid").read_text())
     os.kill(agent, signal.SIGKILL)
     eventually(lambda: not Path(f"/proc/{agent}/cmdline").exists() or not Path(f"/proc/{agent}/cmdline").read_bytes())

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from tiffin.core.settings import Settings, SettingsError, change, load, save
@@ -20,6 +21,7 @@ def test_a_new_home_has_the_defaults(tmp_path: Path) -> None:
     assert settings.url == "http://127.0.0.1:8000"
 
 
+@hypothesis(hypothesis.get_profile("ci"))  # it takes as long as it takes
 @given(
     st.fixed_dictionaries(
         {},

@@ -27,7 +27,7 @@ def test_paths(rule: str, path: str, allowed: bool) -> None:
     assert not AccessRule("compute", "GET", rule).allows("network", "GET", path)
 
 
-@settings(deadline=None)
+@settings(settings.get_profile("ci"))  # it takes as long as it takes
 @given(
     st.lists(st.sampled_from(["a", "b", "/", "*", "**", "{x}"]), max_size=9),
     st.text(st.sampled_from("ab/"), max_size=10),
@@ -45,5 +45,5 @@ def test_no_rule_takes_for_ever() -> None:
     rule = AccessRule("s", "GET", "/" + "**a*" * 55)
     started = time.process_time()
     assert not rule.allows("s", "GET", "/" + "a" * (LONGEST_PATH - 2) + "/")
-    assert time.process_time() - started < 0.1
+    assert time.process_time() - started < 5, "of some milliseconds; trying all ways takes years"
     assert not AccessRule("s", "GET", "/**").allows("s", "GET", "/" + "a" * LONGEST_PATH)

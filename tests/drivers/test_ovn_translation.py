@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from networks import a_group, a_network, a_port, a_rule
@@ -102,6 +102,7 @@ def test_a_number_is_a_number(value: str) -> None:
 SPECIAL = st.text(alphabet=st.sampled_from('a1.:/-_ "\\;{}()$@&|,\n\x00é')) | st.text()
 
 
+@settings(settings.get_profile("ci"))  # it takes as long as it takes
 @given(SPECIAL)
 @pytest.mark.parametrize(
     ("parse", "harmless"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +26,6 @@ from tiffin.services.identity.public import Identity, IdentitySettings, Keys
 from tiffin.services.image.service import service
 
 WRONG = 10_000
-SECONDS = 90.0  # of CPU
 PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
 OLD_PATCH = {"Content-Type": "application/openstack-images-v2.0-json-patch"}
 OCTETS = {"Content-Type": "application/octet-stream"}
@@ -209,11 +207,10 @@ def test_every_operation_is_attacked(target: Target) -> None:
 
 
 def test_ten_thousand_wrong_requests_change_nothing(target: Target) -> None:
-    started, before = time.process_time(), target.stored.fingerprint()
+    before = target.stored.fingerprint()
     attacks = itertools.cycle(itertools.product(ATTACKS, target.good))
     while target.sent < WRONG:
         attack, row = next(attacks)
         attack(target, row)
     assert target.stored.fingerprint() == before
     assert target.refused > WRONG / 4  # of many reads any header and most queries are none of the service's business
-    assert time.process_time() - started < SECONDS

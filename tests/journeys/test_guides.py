@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from journeys import preloaded
 from running_cloud import REPOSITORY, free_address, tiffin
 from tiffin.cli.postgresql import binaries, private_server
 
@@ -21,9 +21,6 @@ RUN = re.compile(r"^```sh run\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 @pytest.fixture
 def surroundings(tmp_path: Path) -> Iterator[dict[str, str]]:
     """The words that the guides use, and a `./tiffin` that needs no virtual environment of its own."""
-    script = tmp_path / "tiffin"
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m tiffin.cli "$@"\n')
-    script.chmod(0o755)
     words = {
         "CLOUD": str(tmp_path / "cloud"),
         "BACKUP": str(tmp_path / "backup.tar.gz"),
@@ -33,7 +30,8 @@ def surroundings(tmp_path: Path) -> Iterator[dict[str, str]]:
         "LISTEN_4": free_address(),
         "LISTEN_5": free_address(),
     }
-    yield os.environ | {"PYTHONPATH": str(REPOSITORY / "src")} | words
+    with preloaded.script(tmp_path / "tiffin"):
+        yield os.environ | {"PYTHONPATH": str(REPOSITORY / "src")} | words
     for home in (words["CLOUD"] + "-3", words["CLOUD"] + "-2"):
         if Path(home + "/agent.json").exists():
             tiffin("host", "leave", "--home", home, check=False)

@@ -11,8 +11,10 @@ from sqlalchemy import select, update
 
 from api.compute.conftest import ComputeCloud
 from lifecycles.harness import Crash, Fate, crash_tests
+from tiffin.core.asker import Itself
 from tiffin.core.tables import LifecycleRow
 from tiffin.services.compute import reconcilers
+from tiffin.services.compute.resources.server_moves import go_cold
 from tiffin.services.compute.tables import ComputeHost, Migration, Server
 from tiffin.services.placement.tables import Allocation, Consumer
 from tiffin.simulator.hypervisor import Timing
@@ -155,6 +157,23 @@ class ConfirmTrial(MoveTrial):
         assert self.cloud.states(self.id) == ("ACTIVE", "active", None, 1)
         self.check_whole("host-2", aside=None)
         assert self.last_move() == ("confirmed", True)
+
+
+class EmptyTrial(MoveTrial):
+    """A host is emptied: nobody has to confirm."""
+
+    def begin(self) -> None:
+        self.begun = True
+        with self.cloud.cloud.database.write() as session:
+            server = session.scalars(select(Server).where(Server.id == self.id)).one()
+            go_cold(Itself(self.cloud.cloud.world, session), server, emptying=True)
+
+    def check_promise(self) -> None:
+        assert self.cloud.states(self.id) == ("ACTIVE", "active", None, 1)
+        self.check_whole("host-2", aside=None)
+        assert self.last_move() == ("confirmed", True)
+        listed = self.cloud.ok("GET", f"/servers/{self.id}/os-instance-actions", token="admin")["instanceActions"]
+        assert [one["action"] for one in listed] == ["confirmResize", "migrate", "create"]
 
 
 class RevertTrial(ConfirmTrial):
@@ -324,9 +343,10 @@ TestRelay = crash_tests(RelayTrial, every=2)
 TestPausedLive = pytest.mark.long(crash_tests(PausedLiveTrial))
 TestAbort = crash_tests(AbortTrial, every=2)
 TestLateAbort = pytest.mark.long(crash_tests(LateAbortTrial))
-TestMigrate = crash_tests(MigrateTrial)
-TestResizeHere = crash_tests(ResizeHereTrial)
+TestMigrate = crash_tests(MigrateTrial, every=2)
+TestResizeHere = crash_tests(ResizeHereTrial, every=2)
+TestEmpty = crash_tests(EmptyTrial, every=2)
 TestConfirm = crash_tests(ConfirmTrial)
-TestRevert = crash_tests(RevertTrial)
-TestRevertHere = crash_tests(RevertHereTrial)
-TestEvacuate = crash_tests(EvacuateTrial)
+TestRevert = crash_tests(RevertTrial, every=2)
+TestRevertHere = crash_tests(RevertHereTrial, every=2)
+TestEvacuate = crash_tests(EvacuateTrial, every=2)

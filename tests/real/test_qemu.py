@@ -133,13 +133,6 @@ def test_every_kind_of_hardware_starts(lab: RealLab) -> None:
         lab.hypervisor.forget_guest(ONE, guest.id)
 
 
-def test_a_guest_runs_soon_after_it_was_asked_for(lab: RealLab) -> None:
-    guest = lab.build(lab.guest())
-    started = time.perf_counter()
-    lab.hypervisor.ensure_running(ONE, guest)
-    assert time.perf_counter() - started < 1.0, "about 0.08 s on a quiet machine"
-
-
 def test_the_console_of_a_guest_that_never_ends_stays_small(lab: RealLab) -> None:
     guest = lab.boot()
     log = lab.folder(guest.id) / "console.log"

@@ -1,5 +1,5 @@
-"""Hosts that are other machines. On the controller: `token`, `list`, `remove NAME`. On the machine that shall run guests:
-`join HOST:PORT --token WORD --listen HOST:PORT`, then `stop` and `start`; `leave` ends it for good."""
+"""Hosts that are other machines. On the controller: `token`, `list`, `maintenance NAME`, `remove NAME`. On the machine that
+shall run guests: `join HOST:PORT --token WORD --listen HOST:PORT`, then `stop` and `start`; `leave` ends it for good."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
-from tiffin.cli import fitness, packages, processes
+from tiffin.cli import fitness, maintenance, packages, processes
 from tiffin.cli.cloud import alone, command, home_of, open_cloud
-from tiffin.cli.errors import CliError
+from tiffin.cli.errors import CliError, told
 from tiffin.cli.progress import step
 from tiffin.core.settings import parts
 from tiffin.core.state_folder import StateFolder
@@ -27,12 +27,13 @@ PATIENCE = 40.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    kinds = parser.add_subparsers(dest="action", required=True, metavar="token|list|remove|join|start|stop|leave")
+    kinds = parser.add_subparsers(dest="action", required=True, metavar="token|list|maintenance|remove|...")
     token = kinds.add_parser("token", help="on the controller: a word that lets one machine join")
     token.add_argument("--host", metavar="NAME", help="the only name that may join with it")
     token.add_argument("--minutes", type=float, default=60.0, help="for how long it is good (default: 60)")
     listed = kinds.add_parser("list", help="on the controller: every machine that runs guests")
     listed.add_argument("--json", action="store_true", help="for programs")
+    maintenance.arguments(kinds.add_parser("maintenance", help="on the controller: move all servers away from a host"))
     kinds.add_parser("remove", help="on the controller: let a machine take part no more").add_argument("name")
     join = kinds.add_parser("join", help="on another machine: run guests for a cloud")
     join.add_argument("controller", metavar="HOST:PORT", help="where the controller answers machines")
@@ -57,7 +58,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     actions = {
-        "token": _token, "list": _list, "remove": _remove,
+        "token": _token, "list": _list, "maintenance": maintenance.run, "remove": _remove,
         "join": _join, "start": _start, "stop": _stop, "leave": _leave,
     }  # fmt: skip
     return actions[options.action](options)
@@ -74,7 +75,7 @@ def _token(options: argparse.Namespace) -> int:
     if not door:
         file = cloud.folder.settings_file
         raise CliError(f"machines have no way in: set listen under [compute.machines] in {file}, then `down` and `up`.")
-    word = _told(admin.token, cloud.settings, options.host, options.minutes * 60)
+    word = told(admin.token, cloud.settings, options.host, options.minutes * 60)
     print(word)
     print(
         f"\nOn the other machine, within {options.minutes:g} minutes:\n"
@@ -93,7 +94,8 @@ def _list(options: argparse.Namespace) -> int:
         print(msgspec.json.format(msgspec.json.encode(found)).decode())
         return 0
     for host in found:
-        state = "forced down" if host.forced_down else "disabled" if host.disabled else "enabled"
+        taking = "maintenance" if host.maintenance else "disabled" if host.disabled else "enabled"
+        state = "forced down" if host.forced_down else taking
         seen = f"seen {max(0, time.time() - host.seen_at):.0f} s ago" if host.seen_at else "never seen"
         print(f"{host.name:<24} {host.address or 'this machine':<24} {state:<12} {seen}")
     return 0
@@ -103,20 +105,10 @@ def _remove(options: argparse.Namespace) -> int:
     cloud = open_cloud(options.home)
     from tiffin.host import admin
 
-    if not _told(admin.remove, cloud.settings, options.name):
+    if not told(admin.remove, cloud.settings, options.name):
         raise CliError(f"no machine {options.name} has joined; `{command('host list', options.home)}` shows who has.")
     print(f"{options.name} takes part no more.")
     return 0
-
-
-def _told(do: Any, *args: Any) -> Any:
-    """What it gives; a refusal is told to the person who asked."""
-    from tiffin.core.errors import Fault
-
-    try:
-        return do(*args)
-    except Fault as no:
-        raise CliError(no.message) from no
 
 
 # --- on the machine that runs guests ------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ COMMANDS = {
     "token-keys": "show or rotate the keys of tokens",
     "simulator": "make trouble in a simulated cloud, or move its time",
     "bootstrap": "let the administrator in again who is locked out",
-    "host": "machines that run guests: token, list, remove; join, start, stop, leave",
+    "host": "machines that run guests: token, list, maintenance, remove; join, start, stop, leave",
     "test": "run the tests",
     "bench": "measure",
 }

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tiffin.core.asker import Itself
 from tiffin.core.database import Database
 from tiffin.core.settings import Settings
 from tiffin.core.world import World
 from tiffin.host import tunnels
 from tiffin.host.door import Keys
-from tiffin.main import open_database
-from tiffin.services.compute import joining
+from tiffin.main import ahead, open_database
+from tiffin.services.compute import joining, maintenance
 from tiffin.services.compute.controllers import hosts_elsewhere
+from tiffin.services.compute.settings import Settings as ComputeSettings
 from tiffin.services.compute.tables import ComputeHost, HostAgent
 
 
@@ -28,6 +31,7 @@ class Host(msgspec.Struct, frozen=True):
     seen_at: float  # seconds since the epoch; 0: never
     disabled: bool
     forced_down: bool
+    maintenance: str | None  # it is emptied and kept empty: live, or cold where that does not do
 
 
 def token(settings: Settings, host: str | None, seconds: float) -> str:
@@ -49,14 +53,45 @@ def hosts(settings: Settings) -> list[Host]:
 
 def _host(session: Session, name: str, address: str, row: ComputeHost | None) -> Host:
     if row is None:
-        return Host(name, address, 0.0, False, False)
-    return Host(name, address, row.seen_at, row.disabled, row.forced_down)
+        return Host(name, address, 0.0, False, False, None)
+    return Host(name, address, row.seen_at, row.disabled, row.forced_down, row.maintenance)
 
 
 def remove(settings: Settings, host: str) -> bool:
     """Let a machine take part no more; False when it did not. Raises `Conflict` while servers are on it."""
     with _open(settings) as database, database.write() as session:
         return joining.remove(session, World().clock(), host)
+
+
+def begin_maintenance(settings: Settings, host: str, cold: bool) -> None:
+    """Have the cloud move all servers away from a host; `cold`: also by stopping them. Raises `NotFound`."""
+    with _open(settings) as database, database.write() as session:
+        maintenance.begin(Itself(_world(session), session), host, cold=cold)
+
+
+def end_maintenance(settings: Settings, host: str) -> None:
+    """Have a host take servers again. Raises `NotFound`."""
+    with _open(settings) as database, database.write() as session:
+        maintenance.end(Itself(_world(session), session), host)
+
+
+@contextmanager
+def watching(settings: Settings, host: str) -> Iterator[Callable[[], maintenance.Emptying]]:
+    """A function that tells what is left on a host. Raises `NotFound`."""
+    compute = settings.section("compute", ComputeSettings)
+
+    def look() -> maintenance.Emptying:
+        with database.read() as session:
+            return maintenance.look(session, host, _world(session).clock(), compute)
+
+    with _open(settings) as database:
+        yield look
+
+
+def _world(session: Session) -> World:
+    """The time of this cloud, which may be a simulated one."""
+    moved = ahead(session)
+    return World(clock=lambda: time.time() + moved)
 
 
 @contextmanager

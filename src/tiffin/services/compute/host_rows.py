@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
+from tiffin.core.asker import Asker
 from tiffin.core.sql import listed
 from tiffin.core.world import World
 from tiffin.services.compute.drivers.base import HostFacts
@@ -107,9 +108,16 @@ def build_ended(session: Session, host: str, *, well: bool) -> None:
     session.execute(_GOOD if well else _BAD, {"its_name": host})
 
 
-def show_status(session: Session, row: ComputeHost) -> None:
-    """Tell placement whether the host takes new servers."""
+def enable(row: ComputeHost) -> None:
+    """Have the host take servers again, and keep those that it has."""
+    row.disabled, row.disabled_reason, row.maintenance = False, None, None
+
+
+def status_changed(by: Asker, row: ComputeHost) -> None:
+    """Tell placement whether the host takes new servers, and the change log what was said of it."""
     if row.disabled:
-        placement.change_traits(session, row.id, [DISABLED])
+        placement.change_traits(by.db, row.id, [DISABLED])
     else:
-        placement.change_traits(session, row.id, remove=[DISABLED])
+        placement.change_traits(by.db, row.id, remove=[DISABLED])
+    told = ("disabled", "disabled_reason", "forced_down", "maintenance")
+    by.record("update", ("compute.service", row.service_id), after={name: getattr(row, name) for name in told})

@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import structlog
-from sqlalchemy import false, or_, select, update
+from sqlalchemy import Select, false, or_, select, update
 from sqlalchemy.orm import Session
 
 from tiffin.core import lifecycle
+from tiffin.core.asker import Itself
 from tiffin.core.cloud import Cloud
 from tiffin.core.driver import Refused
 from tiffin.core.sql import listed
@@ -19,7 +20,7 @@ from tiffin.services.compute import host_rows, rules
 from tiffin.services.compute.drivers.base import GuestState, HostFacts, HostPorts, Hosts
 from tiffin.services.compute.lifecycles.live import TIDY
 from tiffin.services.compute.lifecycles.metadata import METADATA, coming
-from tiffin.services.compute.lifecycles.moving import LIVE, servers_promised_on
+from tiffin.services.compute.lifecycles.moving import LIVE, confirm, servers_promised_on
 from tiffin.services.compute.lifecycles.orphan import unclaimed_ports
 from tiffin.services.compute.lifecycles.parts import KIND
 from tiffin.services.compute.resources.availability_zones import is_up
@@ -130,18 +131,24 @@ def _request_id(cloud: Cloud) -> str:
 def moves(cloud: Cloud) -> None:
     """Moves that nobody confirmed for as long as the operator lets them, or will; and those whose way back was cut off."""
     window, now = cloud.service("compute").settings.resize_confirm_window, cloud.world.clock()
-    resting = select(Migration).join(Server, Server.id == Migration.server_id).where(
+    resting = select(Migration, Server).join(Server, Server.id == Migration.server_id).where(
         Migration.settled.is_(False), Server.task_state.is_(None), Server.deleted_at.is_(None)
     )  # fmt: skip
     finished = resting.where(Migration.status == "finished")
     late = Migration.updated_at <= now - window if window else false()
     given_up = Server.vm_state.in_(("active", "stopped", "error"))  # an admin has reset it
+    emptied = Migration.emptying.is_(True) & Migration.source.in_(_heard_since(now, cloud))  # when it was silent
     with cloud.database.write() as session:
-        for move in list(session.scalars(finished.where(or_(late, given_up)))):
-            move.status, move.updated_at = "confirming", now
-            lifecycle.ask(session, now, (KIND, move.server_id), "confirm", request_id=_request_id(cloud))
-        for move in session.scalars(resting.where(or_(Migration.status == "error", Migration.kind == LIVE))):
+        for move, server in session.execute(finished.where(or_(late, given_up, emptied))).all():
+            confirm(Itself(cloud.world, session), server, move)
+        for move, _ in session.execute(resting.where(or_(Migration.status == "error", Migration.kind == LIVE))).all():
             _bring_back(cloud, session, move)
+
+
+def _heard_since(now: float, cloud: Cloud) -> Select[str]:
+    """The hosts that count as up."""
+    earliest = now - cloud.service("compute").settings.host_down_after
+    return select(ComputeHost.name).where(ComputeHost.seen_at >= earliest, ComputeHost.forced_down.is_(False))
 
 
 def _bring_back(cloud: Cloud, session: Session, move: Migration) -> None:

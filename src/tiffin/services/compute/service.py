@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tiffin.core.service import Service
-from tiffin.services.compute import lookouts, reconcilers
+from tiffin.services.compute import lookouts, maintenance, reconcilers
 from tiffin.services.compute.dialect import ComputeDialect
 from tiffin.services.compute.lifecycles.cached_image import CachedImageLife
 from tiffin.services.compute.lifecycles.metadata import MetadataLife
@@ -90,7 +90,14 @@ service = Service(
     ),
     lifecycles=(ServerLife, OrphanLife, MetadataLife, CachedImageLife),
     lookouts=(lookouts.own_hosts, lookouts.silent_hosts),
-    reconcilers=(reconcilers.hosts, reconcilers.guests, reconcilers.moves, reconcilers.plugs, reconcilers.metadata),
+    reconcilers=(
+        reconcilers.hosts,
+        reconcilers.guests,
+        reconcilers.moves,
+        reconcilers.plugs,
+        reconcilers.metadata,
+        maintenance.empty,
+    ),
     rules=(
         ("context_is_admin", "role:admin"),
         ("project_manager_api", "role:manager and project_id:%(project_id)s"),

@@ -116,6 +116,7 @@ class Settings(msgspec.Struct, frozen=True):
     shown_ip: str = "127.0.0.1"  # what `hypervisor show` tells as the host's address
     resize_to_same_host: bool = True  # operators of several hosts: whether a resize may stay where it is, as DevStack lets it
     resize_confirm_window: float = 0.0  # seconds after which a resize that nobody has confirmed is confirmed; 0: never
+    maintenance_moves: Many = 2  # operators with fast wires: servers at a time that leave a host which is being emptied
     quotas: Kept = "own"  # sites with one place for all limits: "unified" reads the identity service's (UnifiedLimitsDriver)
     machines: Machines = Machines()  # operators with more than one box
     scheduler: Scheduler = Scheduler()  # sites with rules of their own for where servers go

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, Text, text
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tiffin.core.tables import ENCRYPTED, SECRET, Id, Table, Time
@@ -135,6 +135,7 @@ class ComputeHost(Table):
     seen_at: Mapped[Time]
     disabled: Mapped[bool] = mapped_column(default=False)
     disabled_reason: Mapped[str | None]
+    maintenance: Mapped[str | None]  # it is being emptied: live, or cold where that does not do (maintenance.py)
     forced_down: Mapped[bool] = mapped_column(default=False)
     hypervisor_version: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # of the facts
     failed_builds: Mapped[int] = mapped_column(default=0, server_default="0")  # since the last good one
@@ -168,6 +169,8 @@ class Migration(Table):
     created_at: Mapped[Time]
     updated_at: Mapped[Time | None]
     settled: Mapped[bool] = mapped_column(default=False)  # nothing of the server is promised on any other host
+    request_id: Mapped[Id | None]  # by which it was asked for: the one of its instance action
+    emptying: Mapped[bool] = mapped_column(default=False, server_default=false())  # its source: it confirms itself
     wish: Mapped[str | None]  # of who does not let a live migration take its time: abort, complete
     progress: Mapped[dict[str, Any] | None]  # of a live migration: drivers.departure.Progress
 

@@ -12,12 +12,14 @@ import msgspec
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from tiffin.core.asker import Asker, Itself
 from tiffin.core.cloud import Cloud
 from tiffin.core.lifecycle import Outcome, go, inside, outside, rest, sleep
 from tiffin.services.compute import rules
 from tiffin.services.compute.drivers.base import Disk, Hosts
 from tiffin.services.compute.lifecycles import scheduling, wiring
 from tiffin.services.compute.lifecycles.parts import LOOK, ServerParts
+from tiffin.services.compute.resources.server_actions import ask
 from tiffin.services.compute.scheduler.model import NoHost
 from tiffin.services.compute.tables import Migration, Server
 from tiffin.services.placement import public as placement
@@ -119,7 +121,10 @@ class Moving(ServerParts):
         row.vm_state, row.power_state = "resized", _power(move)
         row.launched_at = move.updated_at = self.now
         move.status = "finished"
-        return self._settled(row, "finish_resize.end")
+        outcome = self._settled(row, "finish_resize.end")
+        if move.emptying:
+            confirm(Itself(self.cloud.world, self.db), row, move)
+        return outcome
 
     # --- for good -------------------------------------------------------------------------------------------------------
 
@@ -273,6 +278,12 @@ def place(
         placement.hand_over(session, world, move.id, placement.Consumer(row.id, row.project_id, row.user_id))
         raise
     move.dest, move.dest_node, move.dest_zone = moved.host, moved.node, moved.availability_zone
+
+
+def confirm(by: Asker, row: Server, move: Migration) -> None:
+    """Have what the server has left behind go for good."""
+    move.status, move.updated_at = "confirming", by.now
+    ask(by, row, ("confirm", "confirmResize", None))
 
 
 def _power(move: Migration) -> int:

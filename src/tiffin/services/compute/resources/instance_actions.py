@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 from sqlalchemy import ColumnElement, Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
+from tiffin.core.asker import Asker
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, NotFound
 from tiffin.core.listing import limit_of, page
@@ -46,19 +47,19 @@ class ActionOut(Schema):
     events: list[Event] | UnsetType = UNSET
 
 
-def begin(call: Call, server: Server, action: str, event: str | None = None) -> None:
+def begin(by: Asker, server: Server, action: str, event: str | None = None) -> None:
     """Note what is asked; `finish` says how it ended. Without `event` it has ended already."""
-    call.db.add(
+    by.db.add(
         ServerAction(
             server_id=server.id,
-            project_id=call.actor.project_id or server.project_id,
-            user_id=call.actor.user_id,
-            request_id=call.request_id,
+            project_id=by.actor.project_id or server.project_id,
+            user_id=by.actor.user_id,
+            request_id=by.request_id,
             action=action,
             event=event,
-            started_at=call.now,
-            updated_at=call.now,
-            finished_at=None if event else call.now,
+            started_at=by.now,
+            updated_at=by.now,
+            finished_at=None if event else by.now,
         )
     )
 

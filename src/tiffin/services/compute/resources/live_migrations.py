@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, UnsetType
 from sqlalchemy import select
 
+from tiffin.core.asker import Asker
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, NotFound
 from tiffin.core.resource import Answer, Resource
@@ -71,8 +72,13 @@ def migrate_live(call: Call, id: str, body: MigrateLive) -> None:
     args: dict[str, Any] = {} if why is None else {"impossible": why}
     if body.host is not None:
         args |= {"host": body.host, "force": _forced(body)}
-    begin_move(call, row, LIVE)
-    ask(call, row, ("live_migrate", "live-migration", "migrating"), **args)
+    go_live(call, row, **args)
+
+
+def go_live(by: Asker, row: Server, *, emptying: bool = False, **args: Any) -> None:
+    """Have a server go on elsewhere while it runs; `args` of `LiveMoving.live_migrate`. Raises `Conflict`, as `begin_move`."""
+    begin_move(by, row, LIVE, emptying=emptying)
+    ask(by, row, ("live_migrate", "live-migration", "migrating"), **args)
 
 
 def _check_words(call: Call, body: MigrateLive) -> None:

@@ -12,9 +12,9 @@ from tiffin.core.errors import BadRequest, NotFound, NotImplementedHere
 from tiffin.core.resource import Resource
 from tiffin.core.schema import Schema
 from tiffin.core.sql import total
+from tiffin.services.compute import host_rows
 from tiffin.services.compute.resources.availability_zones import zone_of_hosts
 from tiffin.services.compute.resources.flavors import ADMIN
-from tiffin.services.compute.resources.services import changed
 from tiffin.services.compute.tables import ComputeHost, Server
 
 hosts = Resource("host", "hosts", "/v2.1/os-hosts")
@@ -69,9 +69,12 @@ def update(call: Call, id: str, body: HostUpdate) -> dict[str, Any]:
         raise BadRequest("Invalid input for a host: 'status' or 'maintenance_mode' is a required property.")
     row = _find(call, id)
     if body.maintenance_mode is not UNSET:
-        raise NotImplementedHere("No host empties itself: disable it, and migrate its servers.")
-    row.disabled, row.disabled_reason = str(body.status).lower() == "disable", None
-    changed(call, row)
+        raise NotImplementedHere(f"A host is emptied from its controller: `tiffin host maintenance {row.name}`.")
+    if str(body.status).lower() == "enable":
+        host_rows.enable(row)
+    else:
+        row.disabled, row.disabled_reason = True, None
+    host_rows.status_changed(call, row)
     return {"host": row.name, "status": "disabled" if row.disabled else "enabled"}
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from tiffin.core import changes
+from tiffin.core.asker import Asker
 from tiffin.core.call import Call
 from tiffin.core.driver import Refused
 from tiffin.core.errors import BadRequest, Conflict, Unavailable
@@ -38,15 +39,15 @@ _EVENTS = {
 """The events of actions whose names do not say them."""
 
 
-def ask(call: Call, row: Server, asked: tuple[str, str, str | None], **args: Any) -> None:
+def ask(by: Asker, row: Server, asked: tuple[str, str, str | None], **args: Any) -> None:
     """Have the lifecycle do it; `asked` is (request, action name, task state meanwhile)."""
     request, action, task = asked
     if row.host is None:
         raise Conflict(f"Cannot '{action}' instance {row.id} while it has no host")
-    row.task_state, row.updated_at = task, call.now
-    log.begin(call, row, action, _EVENTS.get(action, f"compute_{action}_instance"))
-    call.record(f"{action}.start", (KIND, row.id), after={"task_state": task})
-    call.ask(KIND, row.id, request, **args)
+    row.task_state, row.updated_at = task, by.now
+    log.begin(by, row, action, _EVENTS.get(action, f"compute_{action}_instance"))
+    by.record(f"{action}.start", (KIND, row.id), after={"task_state": task})
+    by.ask(KIND, row.id, request, **args)
 
 
 @actions.action("os-stop", policy=("os_compute_api:servers:stop", MEMBER), about=find)

@@ -8,10 +8,12 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import select
 
+from tiffin.core.asker import Asker
 from tiffin.core.call import Call
 from tiffin.core.errors import BadRequest, Conflict
 from tiffin.core.resource import Answer, Resource
 from tiffin.core.schema import Schema, convert, since, until
+from tiffin.services.compute.lifecycles import moving
 from tiffin.services.compute.lifecycles.moving import LIVE, SIZE, unsettled
 from tiffin.services.compute.resources import create_checks as checks
 from tiffin.services.compute.resources.availability_zones import is_up
@@ -35,17 +37,20 @@ _FIRST = {"evacuation": "accepted", LIVE: "queued"}
 """The status that a move of this kind begins with; all others are prepared at once."""
 
 
-def begin_move(call: Call, row: Server, kind: str, size: dict[str, Any] | None = None) -> Migration:
-    """The row of a move from where the server is, to a size of its own or the one that it has. Raises `Conflict` while it
-    may come back from another one."""
-    if kind != "evacuation" and unsettled(call.db, row.id):
+def begin_move(
+    by: Asker, row: Server, kind: str, size: dict[str, Any] | None = None, *, emptying: bool = False
+) -> Migration:
+    """The row of a move from where the server is, to a size of its own or the one that it has; `emptying`: to empty that
+    host. Raises `Conflict` while it may come back from another one."""
+    if kind != "evacuation" and unsettled(by.db, row.id):
         raise Conflict(f"Instance {row.id} has moved, and not yet left its old place: try again in a minute.")
     old = {name: getattr(row, name) for name in SIZE}
     move = Migration(
-        id=call.new_id(),
+        id=by.new_id(),
         server_id=row.id,
-        project_id=call.actor.project_id or row.project_id,
-        user_id=call.actor.user_id,
+        project_id=by.actor.project_id or row.project_id,
+        user_id=by.actor.user_id,
+        request_id=by.request_id,
         kind=kind,
         status=_FIRST.get(kind, "pre-migrating"),
         source=row.host,
@@ -54,11 +59,12 @@ def begin_move(call: Call, row: Server, kind: str, size: dict[str, Any] | None =
         old_size=old,
         new_size=size or old,
         old_vm_state=row.vm_state,
-        created_at=call.now,
+        created_at=by.now,
         settled=False,
+        emptying=emptying,
     )
-    call.db.add(move)
-    call.db.flush()
+    by.db.add(move)
+    by.db.flush()
     return move
 
 
@@ -105,9 +111,7 @@ def _finished(call: Call, row: Server, action: str) -> Migration:
 
 @actions.action("confirmResize", policy=("os_compute_api:servers:confirm_resize", MEMBER), about=find, ok=204)
 def confirm(call: Call, id: str, body: Any) -> None:
-    move = _finished(call, call.subject, "confirmResize")
-    move.status, move.updated_at = "confirming", call.now
-    ask(call, call.subject, ("confirm", "confirmResize", None))
+    moving.confirm(call, call.subject, _finished(call, call.subject, "confirmResize"))
 
 
 @actions.action("revertResize", policy=("os_compute_api:servers:revert_resize", MEMBER), about=find)
@@ -131,9 +135,14 @@ def migrate(call: Call, id: str, body: Any) -> None:
     if host is not None:
         call.enforce(TO_HOST)
     ready(call, row, "migrate", ("active", "stopped"))
-    begin_move(call, row, "migration")
-    args = {"host": _elsewhere(call, row, host)} if host is not None else {}
-    ask(call, row, ("resize", "migrate", "resize_prep"), elsewhere=True, **args)
+    args: dict[str, Any] = {"host": _elsewhere(call, row, host)} if host is not None else {}
+    go_cold(call, row, **args)
+
+
+def go_cold(by: Asker, row: Server, *, emptying: bool = False, **args: Any) -> None:
+    """Have a server stop here and go on elsewhere; `args` of `Moving.resize`. Raises `Conflict`, as `begin_move`."""
+    begin_move(by, row, "migration", emptying=emptying)
+    ask(by, row, ("resize", "migrate", "resize_prep"), elsewhere=True, **args)
 
 
 def host_named(call: Call, name: str) -> ComputeHost | None:

@@ -13,7 +13,7 @@ from tiffin.core.errors import BadRequest, Conflict, NotFound
 from tiffin.core.resource import Resource
 from tiffin.core.schema import Schema, since
 from tiffin.core.world import iso
-from tiffin.services.compute.host_rows import show_status
+from tiffin.services.compute import host_rows
 from tiffin.services.compute.resources.availability_zones import is_up, zone_of_hosts
 from tiffin.services.compute.resources.flavors import ADMIN
 from tiffin.services.compute.resources.words import Boolean, HostName, boolean
@@ -76,17 +76,11 @@ def _find(call: Call, body: Named) -> ComputeHost:
     return row
 
 
-def changed(call: Call, row: ComputeHost) -> None:
-    show_status(call.db, row)
-    call.record("update", ("compute.service", row.service_id), after={
-        "disabled": row.disabled, "disabled_reason": row.disabled_reason, "forced_down": row.forced_down})  # fmt: skip
-
-
 @services.operation("PUT", "/enable", policy=UPDATE, body=Named, root="", until=(2, 53))
 def enable(call: Call, body: Named) -> dict[str, Any]:
     row = _find(call, body)
-    row.disabled, row.disabled_reason = False, None
-    changed(call, row)
+    host_rows.enable(row)
+    host_rows.status_changed(call, row)
     return {"service": {"host": row.name, "binary": BINARY, "status": "enabled"}}
 
 
@@ -94,7 +88,7 @@ def enable(call: Call, body: Named) -> dict[str, Any]:
 def disable(call: Call, body: Named) -> dict[str, Any]:
     row = _find(call, body)
     row.disabled, row.disabled_reason = True, None
-    changed(call, row)
+    host_rows.status_changed(call, row)
     return {"service": {"host": row.name, "binary": BINARY, "status": "disabled"}}
 
 
@@ -104,7 +98,7 @@ def disable_with_reason(call: Call, body: Named) -> dict[str, Any]:
         raise BadRequest("Missing disabled reason field")
     row = _find(call, body)
     row.disabled, row.disabled_reason = True, str(body.disabled_reason)
-    changed(call, row)
+    host_rows.status_changed(call, row)
     shown = {"host": row.name, "binary": BINARY, "status": "disabled", "disabled_reason": row.disabled_reason}
     return {"service": shown}
 
@@ -115,7 +109,7 @@ def force_down(call: Call, body: Named) -> dict[str, Any]:
         raise BadRequest("Missing forced_down field")
     row = _find(call, body)
     row.forced_down = boolean(body.forced_down)
-    changed(call, row)
+    host_rows.status_changed(call, row)
     return {"service": {"host": row.name, "binary": BINARY, "forced_down": row.forced_down}}
 
 
@@ -142,12 +136,13 @@ def update(call: Call, id: str, body: Change) -> dict[str, Any]:
         raise BadRequest("No updates were requested. Fields 'status' or 'forced_down' should be specified.")
     if body.disabled_reason is not UNSET and body.status != "disabled":
         raise BadRequest("Specifying 'disabled_reason' when status is 'enabled' is invalid.")
-    if body.status is not UNSET:
-        row.disabled = body.status == "disabled"
-        row.disabled_reason = body.disabled_reason or None
+    if body.status == "enabled":
+        host_rows.enable(row)
+    elif body.status == "disabled":
+        row.disabled, row.disabled_reason = True, body.disabled_reason or None
     if body.forced_down is not UNSET:
         row.forced_down = boolean(body.forced_down)
-    changed(call, row)
+    host_rows.status_changed(call, row)
     zones = zone_of_hosts(call.db, call.service.settings.default_zone)
     return {"service": _view(call, row, zones[row.name])}
 
