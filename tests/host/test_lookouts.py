@@ -9,6 +9,7 @@ from host.machines import Controllers
 from host.test_moves import boot
 from tiffin.services.compute import lookouts, reconcilers
 from tiffin.services.compute.tables import ComputeHost, HostAgent
+from tiffin.services.image.reconcilers import keep_caches, keep_own_caches
 
 QUIET = 20.0
 """Seconds after which nobody has heard of a machine for long, where it counts as down after 60."""
@@ -73,3 +74,22 @@ def test_one_among_many_that_are_dead_is_found(cloud: Controllers) -> None:
         cloud.clock.now += 10.0
         lookouts.silent_hosts(cloud.cloud)
     assert seen(cloud)["s-east"] < 110.0
+
+
+def test_each_keeps_the_caches_of_its_own_hosts(cloud: Controllers) -> None:
+    cloud.host("east")
+    id = cloud.image_id
+    for host in ("host-1", "east"):
+        cloud.do("DELETE", f"/servers/{boot(cloud, host)}", token="admin")
+    cloud.settle()
+    assert cloud.ask("DELETE", f"/image/v2/images/{id}", "admin").status == 204
+    cloud.settle()
+
+    def kept() -> list[str]:
+        return [host for host in ("host-1", "east") if cloud.worlds[host].images.keys() & {id}]
+
+    assert kept() == ["host-1", "east"]
+    keep_own_caches(cloud.cloud)
+    assert kept() == ["east"]
+    keep_caches(cloud.cloud)
+    assert kept() == []

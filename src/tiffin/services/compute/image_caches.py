@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from sqlalchemy import select
 
@@ -13,11 +15,18 @@ from tiffin.services.image.public import CachedCopy, boot_image
 
 
 class HostCaches:
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+    def __init__(self, cloud: Cloud, which: Callable[[Hosts], list[str]] = lambda hosts: hosts.names()) -> None:
+        """`which` hosts they are of."""
+        self._cloud, self._which = cloud, which
 
     def nodes(self) -> list[str]:
-        return self._cloud.part(Hosts).names()
+        return self._which(self._cloud.part(Hosts))
+
+    def own(self) -> HostCaches:
+        return HostCaches(self._cloud, lambda hosts: hosts.own())
+
+    def looked_after(self) -> HostCaches:
+        return HostCaches(self._cloud, lambda hosts: hosts.looked_after())
 
     def cached(self, node: str) -> list[CachedCopy]:
         found = self._cloud.part(Hosts).hypervisor(node).cached_images()

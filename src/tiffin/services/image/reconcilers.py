@@ -54,7 +54,16 @@ def end_dead_uploads(cloud: Cloud) -> None:
 def keep_caches(cloud: Cloud) -> None:
     """Let the hosts' caches hold no image that was deleted, no stalled download, and no more bytes than they may. There is no
     lifecycle to wake: a cache promises nothing."""
-    caches, settings = cloud.part(ImageCaches), cloud.service("image").settings
+    _keep(cloud, cloud.part(ImageCaches).looked_after())
+
+
+def keep_own_caches(cloud: Cloud) -> None:
+    """The same, of the hosts of a controller that does not lead."""
+    _keep(cloud, cloud.part(ImageCaches).own())
+
+
+def _keep(cloud: Cloud, caches: ImageCaches) -> None:
+    settings = cloud.service("image").settings
     assert isinstance(settings, Settings)
     caching.clean(caches, settings.cache.image_cache_stall_time)
     caching.forget_deleted(cloud, caches)

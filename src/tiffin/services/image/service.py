@@ -15,7 +15,7 @@ from tiffin.services.image.lifecycles.image import ImageLife
 from tiffin.services.image.lifecycles.location import LocationLife
 from tiffin.services.image.lifecycles.task import TaskLife
 from tiffin.services.image.metadefs import RULES as METADEF_RULES
-from tiffin.services.image.reconcilers import end_dead_uploads, forget_orphans, keep_caches
+from tiffin.services.image.reconcilers import end_dead_uploads, forget_orphans, keep_caches, keep_own_caches
 from tiffin.services.image.resources.cache import cache
 from tiffin.services.image.resources.data import data
 from tiffin.services.image.resources.images import images
@@ -79,6 +79,7 @@ service = Service(
         *(task_schemas, cache, *METADEFS),
     ),
     lifecycles=(ImageLife, TaskLife, LocationLife, CacheLife),
+    lookouts=(keep_own_caches,),
     reconcilers=(end_dead_uploads, forget_orphans, keep_caches),
     rules=BASE_RULES,
     scopes=lambda rule: None if rule in dict(BASE_RULES) else ("project",),

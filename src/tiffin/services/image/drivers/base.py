@@ -152,6 +152,14 @@ class ImageCaches(Protocol):
 
     def nodes(self) -> list[str]: ...
 
+    def own(self) -> ImageCaches:
+        """Those that nobody but this process looks after."""
+        ...
+
+    def looked_after(self) -> ImageCaches:
+        """Those that whoever leads looks after."""
+        ...
+
     def cached(self, node: str) -> list[CachedCopy]:
         """What is in the cache of a node."""
         ...
