@@ -36,10 +36,16 @@ class Fate:
     def __init__(self) -> None:
         self.seen: list[str] = []
         self.rule: Callable[[int, str], None] = lambda number, point: None
+        self.last_breath: Callable[[], None] = lambda: None
+        """What else ends with the process."""
 
     def __call__(self, point: str) -> None:
         self.seen.append(point)
-        self.rule(len(self.seen), point)
+        try:
+            self.rule(len(self.seen), point)
+        except Crash:
+            self.last_breath()
+            raise
 
     def plan(self, rule: Callable[[int, str], None]) -> None:
         """Count from here, by this rule."""

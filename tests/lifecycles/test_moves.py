@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from api.compute.conftest import ComputeCloud
-from lifecycles.harness import Crash, Fate, crash_tests
+from lifecycles.harness import Fate, crash_tests
 from tiffin.core.asker import Itself
 from tiffin.core.tables import LifecycleRow
 from tiffin.services.compute import reconcilers
@@ -318,13 +318,13 @@ class LateAbortTrial(AbortTrial):
 class RelayTrial(LiveTrial):
     """Whoever is killed relayed: the ways end, and what was on them is lost. It sets out anew."""
 
-    def meet(self, point: str) -> None:
-        try:
-            super().meet(point)
-        except Crash:
-            for guest in [world.guests[self.id] for world in self.cloud.worlds.values() if self.id in world.guests]:
-                cut(guest)
-            raise
+    def prepare(self) -> None:
+        super().prepare()
+        self.fate.last_breath = self.die
+
+    def die(self) -> None:
+        for guest in [world.guests[self.id] for world in self.cloud.worlds.values() if self.id in world.guests]:
+            cut(guest)
 
 
 def cut(guest: SimulatedGuest) -> None:
