@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 
+from databases import SERVER
 from tiffin.core import logs
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ MACHINES = re.compile(r"/test_(two_\w+|live_migration|machines)\.py")
 TOGETHER = re.compile(r"^tests/(journeys|fuzz|postgresql|drills)/|^tests/cli/test_script\.py")
 """Files whose tests share a fixture that costs seconds."""
 
+SPARSE = re.compile(r"^tests/(lifecycles/.*\[|api/\w+/test_(\w*personas|cves|hostile|plugins|import_plugins|web_reading)\.py)")
+"""Many tests of a kind, of which an eighth belongs to the short form on PostgreSQL, which has little part in them."""
+
 structlog.configure(processors=logs.PROCESSORS)
 
 
@@ -33,8 +38,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["TIFFIN_TEST_POINTS"] = folder.name
 
 
+@pytest.hookimpl(tryfirst=True)  # before those are left out that have a mark
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if SERVER is not None and SPARSE.search(item.nodeid) and zlib.crc32(item.nodeid.encode()) % 8:
+            item.add_marker("long")
         if item.get_closest_marker("real") or item.get_closest_marker("upstream"):
             assert REAL.search(item.nodeid), f"{item.nodeid} is real: its parameter must be called so, to take turns"
 

@@ -17,13 +17,10 @@ from typing import Protocol
 import msgspec
 import pytest
 
-from databases import SERVER, in_memory
+from databases import in_memory
 from support import TestCloud
 from tiffin.core.driver import Refused
 from tiffin.core.engine import LEASE, Engine
-
-SPARSER = 4
-"""How many times fewer points belong to the short form on PostgreSQL, which has no part in most of what they try."""
 
 
 class Crash(BaseException):
@@ -166,8 +163,6 @@ def _points(seen: list[str], every: int, counts: Callable[[str], bool] = lambda 
 def crash_tests(make: Make, *, every: int = 1) -> type:
     """A test class with every crash test of this lifecycle; `TestServer = crash_tests(ServerTrial)`. `every`: each point so
     far from the last one belongs to the short form of the suite, all to the long one."""
-    if SERVER is not None:
-        every *= SPARSER
     seen, ends = _counted(make, during_teardown=False), _counted(make, during_teardown=True)
     building, ending = _points(seen, every), _points(ends, every)
     effects, leased = _points(seen, every, _is_effect), _points(seen, every, _is_under_lease)

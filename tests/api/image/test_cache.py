@@ -172,6 +172,8 @@ def test_an_image_is_taken_from_the_queue(cloud: CacheCloud) -> None:
     assert cloud.state() == ({}, [])
     cloud.cache("PUT", f"/{id}")  # at once again: the first place's life is still ending
     cloud.settle()
+    cloud.clock.now += 2
+    cloud.settle()
     assert list(cloud.state()[0]) == [id]
     assert cloud.places() == 0
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import delete, select
 
 from tiffin.core.driver import Refused
-from tiffin.core.lifecycle import Lifecycle, Outcome, done, go, inside, outside, slow
+from tiffin.core.lifecycle import Lifecycle, Outcome, done, go, inside, outside, sleep, slow
+from tiffin.core.tables import LifecycleRow
 from tiffin.services.image.drivers.base import ImageCaches
 from tiffin.services.image.tables import CacheQueueRow
 
@@ -17,7 +18,10 @@ class CacheLife(Lifecycle):
 
     @inside
     def start(self) -> Outcome:
-        return go("fetch")
+        """An earlier place of the image, taken from the queue, ends first: it may yet remove what it has brought."""
+        same = LifecycleRow.kind == self.kind, LifecycleRow.frame["image_id"].as_string() == self._image_id
+        earlier = select(LifecycleRow.id).where(*same, LifecycleRow.resource_id != self.id)
+        return go("fetch") if self.db.scalar(earlier.limit(1)) is None else sleep(1.0)
 
     @slow
     def fetch(self) -> Outcome:
