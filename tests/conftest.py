@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import tempfile
@@ -36,6 +37,16 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.TemporaryDirectory(prefix="tiffin-points-")
         config.add_cleanup(folder.cleanup)
         os.environ["TIFFIN_TEST_POINTS"] = folder.name
+
+
+def pytest_collection() -> None:
+    """Until all tests are there nothing is garbage, and nothing of them later: looking for it would be a quarter of the CPU."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)  # before those are left out that have a mark

@@ -60,6 +60,24 @@ def test_an_agent_gets_the_images_of_its_guests_only(cloud: Controllers) -> None
         agent.image(other)
 
 
+def test_an_agent_gets_what_is_queued_for_the_caches_as_long_as_it_is(cloud: Controllers) -> None:
+    id = cloud.image(b"for everybody" * 10)
+    assert cloud.ask("PUT", f"/image/v2/cache/{id}", "admin").status == 202
+    cloud.settle()
+    assert cloud.ask("GET", f"/image/v2/cache/nodes/{id}", "admin").json == ["host-1", "host-2"]
+    with pytest.raises(Impossible, match="No guest of host-2"):
+        cloud.machines[0].controller().image(id)
+
+
+def test_an_agent_gets_what_its_aggregate_is_told_to_fetch(cloud: Controllers) -> None:
+    id = cloud.image(b"for some" * 10)
+    aggregate = cloud.ok("POST", "/os-aggregates", {"aggregate": {"name": "some"}}, token="admin")["aggregate"]["id"]
+    cloud.ok("POST", f"/os-aggregates/{aggregate}/action", {"add_host": {"host": "host-2"}}, token="admin")
+    cloud.do("POST", f"/os-aggregates/{aggregate}/images", {"cache": [{"id": id}]}, token="admin")
+    cloud.settle()
+    assert set(cloud.worlds["host-2"].images) == {id}
+
+
 def test_guests_are_told_about_themselves_only(cloud: Controllers) -> None:
     id = cloud.server()
     address = cloud.ports(id)[0]["fixed_ips"][0]["ip_address"]

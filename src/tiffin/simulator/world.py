@@ -55,6 +55,7 @@ class SimulatedGuest:
     reboot: tuple[str, float, int, bool] | None = None  # key, since, the start that was to end, done
     snapshots: dict[str, tuple[float, int]] = field(default_factory=dict)  # since, bytes
     deaf: bool = False  # does not hear its power button
+    greeted: int = 0  # the start whose boot is on the console
 
     def hang_up(self) -> None:
         """Close what it goes by and comes by."""
@@ -62,7 +63,6 @@ class SimulatedGuest:
             stream.socket.close()
         for way in self.departure.ways.values() if self.departure else ():
             way.close()
-    greeted: int = 0  # the start whose boot is on the console
 
 
 @dataclass(slots=True)

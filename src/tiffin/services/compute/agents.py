@@ -1,6 +1,6 @@
-"""What the agents of hosts may ask of a controller: the images of guests that are to run on them, the disks of guests that
-move to them, ways for guests that leave them running, and what their guests ask of the metadata service. So what a stolen
-agent can ask is about its own guests."""
+"""What the agents of hosts may ask of a controller: the images of guests that are to run on them and those that they are told
+to fetch before, the disks of guests that move to them, ways for guests that leave them running, and what their guests ask of the
+metadata service. So what a stolen agent can ask is about its own guests, and what all hosts are to have."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tiffin.core.driver import Impossible
 from tiffin.services.compute import public
 from tiffin.services.compute.drivers.base import Hosts
 from tiffin.services.compute.drivers.departure import Channel
-from tiffin.services.compute.lifecycles import wiring
+from tiffin.services.compute.lifecycles import cached_image, wiring
 from tiffin.services.compute.lifecycles.moving import LIVE, unsettled
 from tiffin.services.compute.tables import HostAgent, Migration, Server, ServerNic
 from tiffin.services.image import public as image
@@ -32,12 +32,14 @@ def knows(cloud: Cloud, host: str) -> bool:
 
 
 def image_for(cloud: Cloud, host: str, image_id: str) -> Iterator[bytes]:
-    """The bytes of an image that a guest of this host is made from. Raises `Impossible` for any other."""
+    """The bytes of an image that a guest of this host is made from, or that it is told to fetch. Raises `Impossible` for any
+    other."""
     with cloud.database.read() as session:
         coming = select(Migration.server_id).where(Migration.dest == host, Migration.settled.is_(False))
         mine = or_(Server.host == host, Server.id.in_(coming))
         here = session.scalars(select(Server).where(mine, Server.deleted_at.is_(None)))
-        if not any(one.id == image_id for server in here for one in wiring.images(server)):
+        told = image.is_queued(session, image_id) or cached_image.is_wanted(session, host, image_id)
+        if not (told or any(one.id == image_id for server in here for one in wiring.images(server))):
             raise Impossible(f"No guest of {host} is made from the image {image_id}.")
     return image.open_image(cloud, image_id)
 

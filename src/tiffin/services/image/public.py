@@ -19,7 +19,7 @@ from tiffin.services.image import content, importing, search, uploads
 from tiffin.services.image.drivers.base import CachedCopy as CachedCopy  # what compute's hosts tell of their caches
 from tiffin.services.image.drivers.base import ImageStores
 from tiffin.services.image.inspection import OPAQUE_CONTAINERS
-from tiffin.services.image.tables import BlobRow, ImageRow
+from tiffin.services.image.tables import BlobRow, CacheQueueRow, ImageRow
 
 
 class BootImage(msgspec.Struct, frozen=True):
@@ -82,6 +82,11 @@ def boot_image(session: Session, image_id: str) -> BootImage | None:
     """The image, whoever asks; for the engine."""
     row = session.scalar(select(ImageRow).where(ImageRow.id == image_id, ImageRow.status != "deleted"))
     return _boot_image(row) if row is not None else None
+
+
+def is_queued(session: Session, image_id: str) -> bool:
+    """Whether the image is queued for the hosts' caches: each of them may have it."""
+    return session.scalar(select(CacheQueueRow.id).where(CacheQueueRow.image_id == image_id)) is not None
 
 
 class NewImage(TypedDict):

@@ -31,8 +31,7 @@ SOCKETS = {"memory": "memory", "disks": "blocks"}
 """QEMU's sockets in its folder, by channel."""
 _WAIT = 1.0
 """Seconds that one call watches a guest whose memory goes, to be there when it stops."""
-_MOMENT, _PATIENCE = 0.01, 10.0
-_PATIENCE = 20.0
+_MOMENT, _PATIENCE = 0.01, 20.0
 _UNDER_WAY = ("setup", "active", "pre-switchover", "device", "wait-unplug", "cancelling")
 _BROKE_OFF = {os.strerror(code) for code in (errno.EIO, errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN, errno.ENOTCONN)}
 """What a mirror says whose NBD server is gone."""

@@ -56,7 +56,16 @@ class CachedImageLife(Lifecycle):
 
 def want(session: Session, world: World, host: str, image: dict[str, Any], request_id: str) -> None:
     """Have the host fetch the image (a `BootImage` as a server keeps it), unless it is about to."""
-    id = hashlib.sha256(f"{host}/{image['id']}".encode()).hexdigest()
-    about_to = select(LifecycleRow.id).where(LifecycleRow.kind == CACHED, LifecycleRow.resource_id == id)
-    if session.scalar(about_to) is None:
-        lifecycle.begin(session, world, CACHED, id, request_id=request_id, frame={"host": host, "image": image})
+    if not is_wanted(session, host, image["id"]):
+        frame = {"host": host, "image": image}
+        lifecycle.begin(session, world, CACHED, _id(host, image["id"]), request_id=request_id, frame=frame)
+
+
+def is_wanted(session: Session, host: str, image_id: str) -> bool:
+    """Whether the host is about to fetch the image."""
+    about_to = LifecycleRow.kind == CACHED, LifecycleRow.resource_id == _id(host, image_id)
+    return session.scalar(select(LifecycleRow.id).where(*about_to)) is not None
+
+
+def _id(host: str, image_id: str) -> str:
+    return hashlib.sha256(f"{host}/{image_id}".encode()).hexdigest()
