@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
         _prepare_real(root)
     os.chdir(root)
     os.environ["PYTHONPATH"] = str(root / "src")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a second run need not compile the tests again
     if options.upstream:
         os.environ["TIFFIN_TEMPEST_PYTHON"] = str(root / ".venv-upstream/bin/python")
     if options.postgresql:
