@@ -25,8 +25,11 @@ MACHINES = re.compile(r"/test_(two_\w+|live_migration|machines)\.py")
 TOGETHER = re.compile(r"^tests/(journeys|fuzz|postgresql|drills)/|^tests/cli/test_script\.py")
 """Files whose tests share a fixture that costs seconds."""
 
-SPARSE = re.compile(r"^tests/(lifecycles/.*\[|api/\w+/test_(\w*personas|cves|hostile|plugins|import_plugins|web_reading)\.py)")
-"""Many tests of a kind, of which an eighth belongs to the short form on PostgreSQL, which has little part in them."""
+SPARSE = {
+    re.compile(r"^tests/(lifecycles/.*\[|api/\w+/test_(\w*personas|cves|hostile|plugins|import_plugins|web_reading)\.py)"): 8,
+    re.compile(r"^tests/api/identity/"): 3,
+}
+"""Many tests of a kind, in which PostgreSQL has little part: one of so many belongs to the short form there."""
 
 structlog.configure(processors=logs.PROCESSORS)
 
@@ -49,10 +52,15 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def _is_left_out(nodeid: str) -> bool:
+    every = next((every for kind, every in SPARSE.items() if kind.search(nodeid)), 1)
+    return zlib.crc32(nodeid.encode()) % every != 0
+
+
 @pytest.hookimpl(tryfirst=True)  # before those are left out that have a mark
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if SERVER is not None and SPARSE.search(item.nodeid) and zlib.crc32(item.nodeid.encode()) % 8:
+        if SERVER is not None and _is_left_out(item.nodeid):
             item.add_marker("long")
         if item.get_closest_marker("real") or item.get_closest_marker("upstream"):
             assert REAL.search(item.nodeid), f"{item.nodeid} is real: its parameter must be called so, to take turns"

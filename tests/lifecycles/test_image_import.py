@@ -194,9 +194,9 @@ class FetchTrial(ImportTrial):
 
 
 TestImport = crash_tests(ImportTrial)
-TestSomeStores = crash_tests(SomeStoresTrial)
-TestCopy = crash_tests(CopyTrial)
-TestFetch = crash_tests(FetchTrial)
+TestSomeStores = crash_tests(SomeStoresTrial, every=2)
+TestCopy = crash_tests(CopyTrial, every=2)
+TestFetch = crash_tests(FetchTrial, every=2)
 
 
 def test_a_runner_that_was_overtaken_while_it_fetched_leaves_nothing() -> None:

@@ -62,4 +62,4 @@ class PluginsTrial:
         assert not self.cloud.scratch.exists() or list(self.cloud.scratch.iterdir()) == []
 
 
-TestPlugins = crash_tests(PluginsTrial)
+TestPlugins = crash_tests(PluginsTrial, every=2)

@@ -168,7 +168,7 @@ def test_a_guest_is_called_back(site: Site, guest: tuple[story.Server, Guest, st
     is_whole(site, server, inside, booted)
 
 
-@pytest.mark.parametrize("who", ["agent", "controller"])
+@pytest.mark.parametrize("who", [pytest.param("agent", marks=pytest.mark.long), "controller"])
 def test_a_guest_sets_out_anew_when_somebody_is_killed(
     site: Site, guest: tuple[story.Server, Guest, str], who: str
 ) -> None:
