@@ -28,8 +28,9 @@ TOGETHER = re.compile(r"^tests/(journeys|fuzz|postgresql|drills)/|^tests/cli/tes
 SPARSE = {
     re.compile(r"^tests/(lifecycles/.*\[|api/\w+/test_(\w*personas|cves|hostile|plugins|import_plugins|web_reading)\.py)"): 8,
     re.compile(r"^tests/api/identity/"): 3,
+    re.compile(r"^tests/api/(compute|image)/"): 2,
 }
-"""Many tests of a kind, in which PostgreSQL has little part: one of so many belongs to the short form there."""
+"""One of so many belongs to the short form on PostgreSQL: of tests of a kind, in which it has little part, the fewest."""
 
 structlog.configure(processors=logs.PROCESSORS)
 

@@ -110,7 +110,12 @@ class Ceph:
 
     def freeze_osd(self) -> None:
         """It answers nobody any more, until `thaw_osd`."""
-        self._daemons["osd"].send_signal(signal.SIGSTOP)
+        osd = self._daemons["osd"]
+        osd.send_signal(signal.SIGSTOP)
+        until = time.monotonic() + PATIENCE
+        while not all(map(_is_stopped, Path(f"/proc/{osd.pid}/task").iterdir())):  # until the first has heard, others work
+            assert time.monotonic() < until
+            time.sleep(0.01)
 
     def thaw_osd(self) -> None:
         self._daemons["osd"].send_signal(signal.SIGCONT)
@@ -124,6 +129,10 @@ class Ceph:
             process.send_signal(signal.SIGCONT)
             process.kill()
             process.wait()
+
+
+def _is_stopped(task: Path) -> bool:
+    return (task / "stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 @contextlib.contextmanager
