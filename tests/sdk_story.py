@@ -65,7 +65,8 @@ def _boot(cloud: Connection, name: str, image: str, network: Any, group: Any, **
 
 
 def _await(cloud: Connection, server: Any, status: str) -> Any:
-    return cloud.compute.wait_for_server(server, status, interval=0.05, wait=30)
+    now = cloud.compute.get_server(server.id)  # what was told of it earlier may be that status already
+    return cloud.compute.wait_for_server(now, status, interval=0.05, wait=30)
 
 
 def _give_floating_address(cloud: Connection, server: Any) -> Any:
