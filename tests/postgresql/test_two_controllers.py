@@ -111,13 +111,25 @@ def load(two: Two, count: int) -> Iterator[list[Client]]:
         client.stop()
 
 
+def networks_at(address: str, token: str) -> list[str]:
+    """The ids of those that clients made, as this controller tells them once it is back."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            status, found = ask(address, "GET", "/network/v2.0/networks", X_Auth_Token=token)
+        except (OSError, http.client.HTTPException):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+            continue
+        assert status == 200
+        return sorted(one["id"] for one in found["networks"] if one["name"].startswith("c"))
+
+
 def assert_kept(two: Two, clients: list[Client]) -> None:
     """Every network that was accepted is there, once, at both controllers; every deleted one is gone; nothing waits."""
     wanted = sorted(id for client in clients for id in client.alive)
     for address in two.addresses:
-        status, found = ask(address, "GET", "/network/v2.0/networks", X_Auth_Token=clients[0].token)
-        assert status == 200
-        assert sorted(one["id"] for one in found["networks"] if one["name"].startswith("c")) == wanted
+        assert networks_at(address, clients[0].token) == wanted
     database = Database(two.url)
     deadline = time.monotonic() + PATIENCE
     known = "SELECT resource_id FROM lifecycle WHERE kind = 'network.network'"
@@ -194,9 +206,7 @@ def test_what_a_dead_controller_had_leased_the_other_takes_over(two: Two) -> Non
         time.sleep(2.0)
     two.addresses.pop()
     wanted = sorted(id for client in clients for id in client.alive)
-    status, found = ask(two.first.address, "GET", "/network/v2.0/networks", X_Auth_Token=clients[0].token)
-    assert status == 200
-    assert sorted(one["id"] for one in found["networks"] if one["name"].startswith("c")) == wanted
+    assert networks_at(two.first.address, clients[0].token) == wanted
     database = Database(two.url)
     with contextlib.closing(database):
         began = time.monotonic()
