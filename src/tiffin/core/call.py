@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from tiffin.core import changes, lifecycle
 from tiffin.core.actor import Actor
+from tiffin.core.asker import Asker
 from tiffin.core.errors import BadRequest, Forbidden, Unauthorized
 from tiffin.core.policy import Target
 from tiffin.core.quota import Quotas
@@ -31,7 +32,7 @@ def _line(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
-class Call:
+class Call(Asker):
     def __init__(self, cloud: Cloud, service: Service, request: falcon.Request, request_id: str) -> None:
         self.cloud, self.service, self.request, self.request_id = cloud, service, request, request_id
         self.version: Version = (0, 0)
@@ -199,21 +200,6 @@ class Call:
             via=self.via,
         )
 
-    def record(
-        self,
-        kind: str,
-        resource: tuple[str, str],
-        *,
-        before: dict[str, Any] | None = None,
-        after: dict[str, Any] | None = None,
-    ) -> None:
-        """Append to the change log; `resource` is (type, id), such as ("compute.server", id)."""
-        changes.record(self.db, self.origin, kind, resource, before=before, after=after)
-
     def begin(self, kind: str, resource_id: str, **frame: Any) -> None:
         """Start the lifecycle of a new resource; it runs after this transaction has committed."""
         lifecycle.begin(self.db, self.cloud.world, kind, resource_id, request_id=self.request_id, frame=frame)
-
-    def ask(self, kind: str, resource_id: str, request: str, **args: Any) -> None:
-        """Ask something of a lifecycle; it is done after this transaction has committed."""
-        lifecycle.ask(self.db, self.now, (kind, resource_id), request, request_id=self.request_id, args=args)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -11,51 +10,23 @@ import pytest
 from sqlalchemy import update
 
 from api.compute.conftest import ComputeCloud
+from api.compute.live_cloud import LIVE, LiveCloud, arrive, check_stayed, go, one, under_way
 from api.compute.test_moves import MIGRATORS, action, at, held, moves, other, where_real
-from tiffin.core.driver import Refused
 from tiffin.services.compute import reconcilers
-from tiffin.services.compute.lifecycles.live import WAYS
 from tiffin.services.compute.tables import ComputeHost
-from tiffin.simulator.hypervisor import FACTS, Timing
-from tiffin.simulator.world import Troubles
+from tiffin.simulator.hypervisor import FACTS
 
-LIVE: dict[str, Any] = {"host": None, "block_migration": "auto"}
 OLD: dict[str, Any] = {"host": None, "block_migration": True, "disk_over_commit": False}
 
 
 @pytest.fixture
-def two() -> Iterator[ComputeCloud]:
-    """Two hosts, between which a guest takes a while."""
-    troubles = Troubles()
-    made = ComputeCloud(timing=Timing(migration=30.0), fate=troubles)
-    made.troubles = troubles  # type: ignore[attr-defined]
-    made.furnish()
-    made.add_host("host-2", timing=Timing(migration=30.0), fate=troubles)
+def two() -> Iterator[LiveCloud]:
+    made = LiveCloud()
     yield made
     made.close()
 
 
-def go(cloud: ComputeCloud, id: str, body: dict[str, Any] = LIVE, *, token: str = "admin", **more: str) -> Any:
-    return cloud.act(id, "os-migrateLive", body, token=token, **more)
-
-
-def arrive(cloud: ComputeCloud) -> None:
-    cloud.settle()
-    cloud.clock.now += 31.0
-    reconcilers.hosts(cloud.cloud)
-    cloud.settle()
-
-
-def under_way(cloud: ComputeCloud, id: str, *, token: str = "admin", v: str = "compute 2.104") -> list[dict[str, Any]]:
-    return list(cloud.ok("GET", f"/servers/{id}/migrations", token=token, at=v)["migrations"])
-
-
-def one(cloud: ComputeCloud, id: str) -> dict[str, Any]:
-    (found,) = under_way(cloud, id)
-    return found
-
-
-def test_a_server_goes_on_elsewhere(two: ComputeCloud) -> None:
+def test_a_server_goes_on_elsewhere(two: LiveCloud) -> None:
     id = two.server(config_drive=True)
     before = at(two, id)
     there = other(before)
@@ -95,7 +66,7 @@ def test_a_server_goes_on_elsewhere(two: ComputeCloud) -> None:
     assert at(two, id) == before
 
 
-def test_what_it_needs_there_is_not_taken_for_unused(two: ComputeCloud) -> None:
+def test_what_it_needs_there_is_not_taken_for_unused(two: LiveCloud) -> None:
     id = two.server()
     here = at(two, id)
     go(two, id)
@@ -112,7 +83,7 @@ def test_what_it_needs_there_is_not_taken_for_unused(two: ComputeCloud) -> None:
     assert two.plugs(other(here)).metadata_networks() == frozenset({two.network_id})
 
 
-def test_a_paused_server_stays_paused(two: ComputeCloud) -> None:
+def test_a_paused_server_stays_paused(two: LiveCloud) -> None:
     id = two.server()
     two.act(id, "pause")
     two.settle()
@@ -125,7 +96,7 @@ def test_a_paused_server_stays_paused(two: ComputeCloud) -> None:
     assert two.states(id) == ("ACTIVE", "active", None, 1)
 
 
-def test_a_host_of_choice(two: ComputeCloud) -> None:
+def test_a_host_of_choice(two: LiveCloud) -> None:
     two.add_host("host-3")
     id = two.server()
     assert go(two, id, {**LIVE, "host": "host-3"}).status == 202
@@ -138,7 +109,7 @@ def test_a_host_of_choice(two: ComputeCloud) -> None:
     ("2.30", {**LIVE, "force": False}),
     ("2.67", {**LIVE, "host": "host-2", "force": "true"}), ("2.68", LIVE), ("2.104", {**LIVE, "block_migration": True}),
 ])  # fmt: skip
-def test_the_words_of_each_version(two: ComputeCloud, version: str, body: dict[str, Any]) -> None:
+def test_the_words_of_each_version(two: LiveCloud, version: str, body: dict[str, Any]) -> None:
     two.ok("PUT", f"/os-services/{service(two, 'host-2')}", {"status": "disabled"}, token="admin")
     id = two.server()
     two.ok("PUT", f"/os-services/{service(two, 'host-2')}", {"status": "enabled"}, token="admin")
@@ -162,7 +133,7 @@ def service(cloud: ComputeCloud, host: str) -> str:
     ("2.33", {**LIVE, "host": "SAME"}, "to current host"), ("2.33", {**LIVE, "block_migration": False}, "shared storage"),
     ("2.24", {**OLD, "block_migration": "no"}, "shared storage"), ("2.30", {**LIVE, "host": "host-3"}, "unavailable"),
 ])  # fmt: skip
-def test_words_that_are_refused(two: ComputeCloud, version: str, body: dict[str, Any], word: str) -> None:
+def test_words_that_are_refused(two: LiveCloud, version: str, body: dict[str, Any], word: str) -> None:
     silent(two)
     id = two.server()
     if body.get("host") == "SAME":
@@ -184,7 +155,7 @@ def silent(cloud: ComputeCloud) -> None:
     ({**LIVE, "host": "SAME"}, "to current host"), ({**LIVE, "block_migration": False}, "shared storage"),
     ({**LIVE, "host": "host-3"}, "unavailable"),
 ])  # fmt: skip
-def test_since_2_34_what_cannot_be_is_told_later(two: ComputeCloud, body: dict[str, Any], word: str) -> None:
+def test_since_2_34_what_cannot_be_is_told_later(two: LiveCloud, body: dict[str, Any], word: str) -> None:
     silent(two)
     id = two.server()
     if body.get("host") == "SAME":
@@ -192,23 +163,6 @@ def test_since_2_34_what_cannot_be_is_told_later(two: ComputeCloud, body: dict[s
     assert go(two, id, body, at="compute 2.34").status == 202
     two.settle()
     check_stayed(two, id, "error", word)
-
-
-def check_stayed(cloud: ComputeCloud, id: str, status: str, word: str) -> None:
-    """It runs where it was, nothing of it is anywhere else, and the reason is told."""
-    cloud.settle()
-    assert cloud.states(id) == ("ACTIVE", "active", None, 1)
-    here = at(cloud, id)
-    assert where_real(cloud, id) == {here: "running"}
-    assert cloud.worlds[here].guests[id].departure is None
-    assert held(cloud)["INSTANCE", here] == 1
-    assert "MIGRATION" not in {kind for kind, _ in held(cloud)}
-    assert cloud.plugs(other(here)).plugged() | cloud.plugs(other(here)).metadata_networks() == frozenset()
-    assert moves(cloud)[0]["status"] == status
-    listed = cloud.ok("GET", f"/servers/{id}/os-instance-actions", token="admin")["instanceActions"]
-    request = next(a["request_id"] for a in listed if a["action"] == "live-migration")
-    event = cloud.ok("GET", f"/servers/{id}/os-instance-actions/{request}", token="admin")["instanceAction"]["events"][0]
-    assert (event["result"], word in event["details"]) == ("Error", True), event
 
 
 def test_where_there_is_no_room_is_told_at_once_until_2_33(cloud: ComputeCloud) -> None:
@@ -224,7 +178,7 @@ def test_where_there_is_no_room_is_told_at_once_until_2_33(cloud: ComputeCloud) 
 
 
 @pytest.mark.parametrize(("force", "status"), [(True, "completed"), (False, "error")])
-def test_a_host_may_be_forced_until_2_67(two: ComputeCloud, force: bool, status: str) -> None:
+def test_a_host_may_be_forced_until_2_67(two: LiveCloud, force: bool, status: str) -> None:
     id = two.server()
     there = other(at(two, id))
     two.ok("PUT", f"/os-services/{service(two, there)}", {"status": "disabled"}, token="admin")
@@ -234,7 +188,7 @@ def test_a_host_may_be_forced_until_2_67(two: ComputeCloud, force: bool, status:
     assert held(two) == {("INSTANCE", there if force else other(there)): 1}
 
 
-def test_a_forced_host_needs_room(two: ComputeCloud) -> None:
+def test_a_forced_host_needs_room(two: LiveCloud) -> None:
     two.add_host("host-3", msgspec.structs.replace(FACTS, memory_mb=600))
     filler, id = two.server("filler", host="host-3", token="admin"), two.server()
     assert at(two, filler) == "host-3"
@@ -243,7 +197,7 @@ def test_a_forced_host_needs_room(two: ComputeCloud) -> None:
     check_stayed(two, id, "error", "no room")
 
 
-def test_when_it_cannot_be_asked(two: ComputeCloud) -> None:
+def test_when_it_cannot_be_asked(two: LiveCloud) -> None:
     id = two.server()
     two.act(id, "os-stop")
     two.settle()
@@ -261,7 +215,7 @@ def test_when_it_cannot_be_asked(two: ComputeCloud) -> None:
     assert go(two, id).status == 409, "it may come back"
 
 
-def test_a_locked_server_stays(two: ComputeCloud) -> None:
+def test_a_locked_server_stays(two: LiveCloud) -> None:
     id = two.server()
     two.act(id, "lock", token="admin")
     assert go(two, id, token="manager").status == 409
@@ -275,7 +229,7 @@ def test_a_locked_server_stays(two: ComputeCloud) -> None:
 
 
 @pytest.mark.parametrize(("who", "code"), MIGRATORS.items())
-def test_who_may_ask(two: ComputeCloud, who: str, code: int) -> None:
+def test_who_may_ask(two: LiveCloud, who: str, code: int) -> None:
     id = two.server()
     chosen = go(two, id, {**LIVE, "host": other(at(two, id))}, token=who)
     assert chosen.status == (code if who in ("admin", "other", "service") else 403)
@@ -286,7 +240,7 @@ def test_who_may_ask(two: ComputeCloud, who: str, code: int) -> None:
 # --- on its way ---------------------------------------------------------------------------------------------------------
 
 
-def test_it_is_hurried(two: ComputeCloud) -> None:
+def test_it_is_hurried(two: LiveCloud) -> None:
     id = two.server()
     go(two, id)
     two.settle()
@@ -304,7 +258,7 @@ def test_it_is_hurried(two: ComputeCloud) -> None:
     assert reply.status == 409, "it is there"
 
 
-def test_it_is_aborted(two: ComputeCloud) -> None:
+def test_it_is_aborted(two: LiveCloud) -> None:
     id = two.server()
     go(two, id)
     two.settle()
@@ -322,7 +276,7 @@ def test_it_is_aborted(two: ComputeCloud) -> None:
     assert [m["status"] for m in moves(two)] == ["completed", "cancelled"]
 
 
-def test_it_is_aborted_before_it_began(two: ComputeCloud) -> None:
+def test_it_is_aborted_before_it_began(two: LiveCloud) -> None:
     id = two.server()
     go(two, id)
     number = one(two, id)["id"]
@@ -334,7 +288,7 @@ def test_it_is_aborted_before_it_began(two: ComputeCloud) -> None:
     check_stayed(two, id, "cancelled", "aborted")
 
 
-def test_what_is_not_on_its_way(two: ComputeCloud) -> None:
+def test_what_is_not_on_its_way(two: LiveCloud) -> None:
     first, second = two.server("a"), two.server("b")
     go(two, first)
     two.settle()
@@ -357,7 +311,7 @@ def test_what_is_not_on_its_way(two: ComputeCloud) -> None:
     assert under_way(two, second) == []
 
 
-def test_what_is_told_by_version(two: ComputeCloud) -> None:
+def test_what_is_told_by_version(two: LiveCloud) -> None:
     id = two.server()
     go(two, id)
     two.settle()
@@ -387,7 +341,7 @@ WATCHERS = {"admin": 200, "manager": 200, "member": 403, "reader": 403, "other":
 
 
 @pytest.mark.parametrize(("who", "code"), WATCHERS.items())
-def test_who_may_watch_hurry_and_abort(two: ComputeCloud, who: str, code: int) -> None:
+def test_who_may_watch_hurry_and_abort(two: LiveCloud, who: str, code: int) -> None:
     id = two.server()
     go(two, id)
     two.settle()
@@ -402,227 +356,3 @@ def test_who_may_watch_hurry_and_abort(two: ComputeCloud, who: str, code: int) -
     done = 202 if code == 200 else code
     assert two.do("POST", f"{path}/{number}/action", {"force_complete": None}, token=who).status == done
     assert two.do("DELETE", f"{path}/{number}", token=who).status == done
-
-
-# --- trouble ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("call", ["ensure_departing", "ensure_incoming", "ensure_migrating", "ensure_arrived"])
-def test_what_goes_wrong_leaves_it_where_it_was(two: ComputeCloud, call: str) -> None:
-    id = two.server()
-    two.troubles.set(call, id, Refused("not today"), times=7)  # type: ignore[attr-defined]
-    go(two, id)
-    for _ in range(8):
-        arrive(two)
-    check_stayed(two, id, "error", "not today")
-    assert go(two, id).status == 202
-    arrive(two)
-    assert [m["status"] for m in moves(two)] == ["completed", "error"]
-
-
-def cut(cloud: ComputeCloud, id: str) -> None:
-    """The way of its memory breaks off."""
-    departure = cloud.worlds[at(cloud, id)].guests[id].departure
-    assert departure is not None
-    departure.ways["memory"].shutdown(socket.SHUT_RDWR)
-
-
-def lose(cloud: ComputeCloud, id: str) -> None:
-    """The host that it goes to begins anew, without it."""
-    cloud.worlds[other(at(cloud, id))].guests.pop(id).hang_up()
-
-
-@pytest.mark.parametrize("trouble", [cut, lose])
-def test_when_the_way_breaks_off_it_sets_out_anew(two: ComputeCloud, trouble: Callable[[ComputeCloud, str], None]) -> None:
-    id = two.server()
-    here = at(two, id)
-    two.worlds[here].guests[id].written = b"mine"
-    go(two, id)
-    two.settle()
-    for _ in range(WAYS - 1):
-        trouble(two, id)
-        two.clock.now += 1.0
-        two.settle()
-        assert (one(two, id)["status"], where_real(two, id)) == ("running", {here: "running", other(here): "paused"})
-        assert held(two) == {("INSTANCE", other(here)): 1, ("MIGRATION", here): 1}
-    arrive(two)
-    assert where_real(two, id) == {other(here): "running"}
-    guest = two.worlds[other(here)].guests[id]
-    assert (guest.written, guest.starts) == (b"mine", 1)
-    assert [m["status"] for m in moves(two)] == ["completed"]
-    assert held(two) == {("INSTANCE", other(here)): 1}
-
-
-def test_a_way_that_always_breaks_off_is_given_up(two: ComputeCloud) -> None:
-    """And the next migration has all of its ways again."""
-    id = two.server()
-    here = at(two, id)
-    for _ in range(2):
-        go(two, id)
-        two.settle()
-        for _ in range(WAYS):
-            assert one(two, id)["status"] == "running"
-            cut(two, id)
-            two.clock.now += 1.0
-            two.settle()
-        assert at(two, id) == here
-        check_stayed(two, id, "error", "the way of its memory broke off")
-    assert [m["status"] for m in moves(two)] == ["error", "error"]
-
-
-def test_what_was_on_the_way_in_the_end_is_sent_anew(two: ComputeCloud) -> None:
-    """The source has sent all, and who relayed it is gone with the rest."""
-    id = two.server()
-    here = at(two, id)
-    go(two, id)
-    two.settle()
-    two.troubles.set("ensure_arrived", id, Refused("not yet"), times=1)  # type: ignore[attr-defined]
-    two.clock.now += 31.0
-    two.settle()
-    assert where_real(two, id) == {here: "paused", other(here): "paused"}
-    coming = two.worlds[other(here)].guests[id].coming
-    assert coming is not None
-    coming["memory"].socket.recv(65536)
-    two.clock.now += 1.0
-    two.settle()
-    assert where_real(two, id) == {here: "running", other(here): "paused"}, "it goes on, and sets out anew"
-    arrive(two)
-    assert where_real(two, id) == {other(here): "running"}
-    assert [m["status"] for m in moves(two)] == ["completed"]
-
-
-def test_an_abort_that_comes_when_the_way_breaks_off(two: ComputeCloud) -> None:
-    id = two.server()
-    go(two, id)
-    two.settle()
-    cut(two, id)
-    two.troubles.set("forget_departing", id, Refused("not yet"), times=1)  # type: ignore[attr-defined]
-    two.clock.now += 1.0
-    two.settle()
-    assert two.do("DELETE", f"/servers/{id}/migrations/{one(two, id)['id']}", token="admin").status == 202
-    two.clock.now += 1.0
-    check_stayed(two, id, "cancelled", "aborted")
-
-
-def test_a_way_that_leads_nowhere(two: ComputeCloud) -> None:
-    id = two.server()
-    go(two, id)
-    two.settle()
-    departure = two.worlds[at(two, id)].guests[id].departure
-    assert departure is not None
-    departure.failed = "the disk there is full"
-    two.clock.now += 1.0
-    check_stayed(two, id, "error", "the disk there is full")
-
-
-def test_a_source_that_does_not_answer_is_asked_again_when_it_does(two: ComputeCloud) -> None:
-    id = two.server()
-    here = at(two, id)
-    go(two, id)
-    two.settle()
-    gone = two.hosts.there.pop(here)
-    for _ in range(20):
-        two.clock.now += 31.0
-        two.settle()
-    assert two.states(id) == ("ACTIVE", "active", None, 1)
-    assert [m["status"] for m in moves(two)] == ["error"]
-    assert two.act(id, "migrate", token="admin").status == 409, "nobody knows how far it is"
-    two.hosts.there[here] = gone
-    reconcilers.hosts(two.cloud)
-    reconcilers.moves(two.cloud)
-    check_stayed(two, id, "error", "does not answer")
-
-
-def test_a_source_that_vanishes_at_the_end_loses_its_copy_when_it_returns(two: ComputeCloud) -> None:
-    id = two.server()
-    here = at(two, id)
-    go(two, id)
-    two.settle()
-    two.troubles.set("forget_guest", id, Refused("not today"), times=7)  # type: ignore[attr-defined]
-    for _ in range(10):
-        arrive(two)
-    assert two.states(id) == ("ACTIVE", "active", None, 1)
-    assert where_real(two, id) == {here: "paused", other(here): "running"}
-    assert [m["status"] for m in moves(two)] == ["completed"]
-    assert go(two, id).status == 409, "not yet"
-    reconcilers.moves(two.cloud)
-    two.settle()
-    assert where_real(two, id) == {other(here): "running"}
-    assert two.states(id) == ("ACTIVE", "active", None, 1)
-    assert go(two, id).status == 202
-    assert two.plugs(here).plugged() == frozenset()
-
-
-def test_a_destination_that_is_gone_when_all_is_undone_is_tidied_when_it_returns(two: ComputeCloud) -> None:
-    id = two.server()
-    here = at(two, id)
-    go(two, id)
-    two.settle()
-    gone = two.hosts.there.pop(other(here))
-    number = one(two, id)["id"]
-    assert two.do("DELETE", f"/servers/{id}/migrations/{number}", token="admin").status == 202
-    for _ in range(10):
-        two.clock.now += 31.0
-        two.settle()
-    assert two.states(id) == ("ACTIVE", "active", None, 1)
-    assert where_real(two, id) == {here: "running", other(here): "paused"}
-    reconcilers.hosts(two.cloud)
-    reconcilers.moves(two.cloud)
-    two.settle()
-    two.hosts.there[other(here)] = gone
-    reconcilers.hosts(two.cloud)
-    reconcilers.moves(two.cloud)
-    two.clock.now += 31.0
-    two.settle()
-    reconcilers.metadata(two.cloud)
-    check_stayed(two, id, "cancelled", "aborted")
-
-
-def test_a_destination_that_loses_it_says_so(two: ComputeCloud) -> None:
-    id = two.server()
-    go(two, id)
-    two.settle()
-    two.troubles.set("ensure_landed", id, Refused("not today"), times=200)  # type: ignore[attr-defined]
-    for _ in range(200):
-        arrive(two)
-    assert two.states(id)[0] == "ERROR"
-    assert "not today" in two.show(id)["fault"]["message"]
-    assert len(held(two)) == 1
-    reconcilers.hosts(two.cloud)
-    reconcilers.moves(two.cloud)
-    two.settle()
-    assert list(where_real(two, id)) == [at(two, id)]
-    two.act(id, "reboot", {"type": "HARD"})
-    two.settle()
-    assert where_real(two, id) == {at(two, id): "running"}
-
-
-def test_a_server_is_deleted_on_its_way(two: ComputeCloud) -> None:
-    id = two.server()
-    go(two, id)
-    two.settle()
-    two.do("DELETE", f"/servers/{id}")
-    two.settle()
-    assert (where_real(two, id), held(two)) == ({}, {})
-    assert two.plugs("host-1").plugged() | two.plugs("host-2").plugged() == frozenset()
-    assert [m["status"] for m in moves(two)] == ["error"]
-
-
-def test_a_server_whose_source_dies_on_its_way_is_evacuated_to_where_it_went(two: ComputeCloud) -> None:
-    """What had come of it is not what it is built from."""
-    id = two.server()
-    here = at(two, id)
-    there = other(here)
-    go(two, id)
-    two.settle()
-    two.worlds[there].guests[id].written = b"half of it"
-    del two.hosts.there[here]
-    for _ in range(20):
-        two.clock.now += 31.0
-        reconcilers.hosts(two.cloud)
-        two.settle()
-    assert two.act(id, "evacuate", {}, token="admin", at="compute 2.94").status == 200
-    two.settle()
-    guest = two.worlds[there].guests[id]
-    assert (at(two, id), guest.power, guest.written, guest.coming) == (there, "running", b"", None)
-    assert [m["status"] for m in moves(two)] == ["done", "error"]
