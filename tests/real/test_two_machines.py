@@ -145,12 +145,18 @@ def test_guests_of_two_machines(site: Site) -> None:
     assert near.pings(built["far"].address)
     assert far.pings(built["near"].address)
     assert far.run("timeout 5 wget -q -O - http://169.254.169.254/latest/meta-data/hostname") == "far"
+    started = far.run("cat /proc/sys/kernel/random/boot_id")
+    assert "other is empty" in cloud.tiffin("host", "maintenance", "other").stdout
+    assert guest_processes(other.home) == set()
+    assert place(site, built["far"]) == site.mine
+    assert far.run("cat /proc/sys/kernel/random/boot_id") == started, "it went while it was running"
+    cloud.tiffin("host", "maintenance", "other", "--off")
     with cloud.openstack() as openstack:
         for address in floating.values():
             openstack(f"floating ip delete {address}")
         for name in placed:
             openstack(f"server delete --wait {name}")
-    assert_becomes(lambda: guest_processes(other.home), set())
+    assert_becomes(lambda: guest_processes(cloud.home), set())
 
 
 def test_a_guest_moves_between_machines(site: Site) -> None:
