@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -29,7 +30,7 @@ class OtherMachine:
     """A network namespace with a wire for management, from `here` to `there`, and one for tunnels."""
 
     def __init__(self, here: str = HERE, there: str = THERE) -> None:
-        mark = f"{os.getpid() % 10000:04d}"
+        mark = secrets.token_hex(3)
         self.space, self.near, self.far = f"tfm{mark}", f"tfm{mark}a", f"tfm{mark}b"
         self.cable, self.cable_far = f"tfu{mark}a", f"tfu{mark}b"
         self.folder = Path(tempfile.mkdtemp(prefix="tf-", dir="/var/tmp"))
