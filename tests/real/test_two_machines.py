@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -30,7 +29,7 @@ class OtherMachine:
     """A network namespace with a wire for management, from `here` to `there`, and one for tunnels."""
 
     def __init__(self, here: str = HERE, there: str = THERE) -> None:
-        mark = secrets.token_hex(3)
+        mark = f"{os.getpid() % 10000:04d}"
         self.space, self.near, self.far = f"tfm{mark}", f"tfm{mark}a", f"tfm{mark}b"
         self.cable, self.cable_far = f"tfu{mark}a", f"tfu{mark}b"
         self.folder = Path(tempfile.mkdtemp(prefix="tf-", dir="/var/tmp"))

@@ -15,8 +15,6 @@ from tiffin.cli.errors import CliError
 IN_PARALLEL = ("-n", str(min((os.cpu_count() or 1) + 2, 8)))
 """Two processes more than cores, since tests that run daemons mostly wait; tests/conftest.py says which stay together."""
 OWN_FLAGS = frozenset({"--real", "--upstream", "--long", "--postgresql", "-h", "--help"})
-ALONE = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
-"""What runs a command where this machine's own interfaces and addresses are not, so that neither can disturb the other."""
 ON_POSTGRESQL = ("tests/core", "tests/lifecycles", "tests/api")
 """What runs a second time on PostgreSQL unless folders are named; tests/postgresql is about it and has servers of its own."""
 
@@ -39,13 +37,12 @@ def run(options: argparse.Namespace) -> int:
         os.environ["TIFFIN_TEMPEST_PYTHON"] = str(root / ".venv-upstream/bin/python")
     if options.postgresql:
         packages.ensure(packages.POSTGRESQL, root / "build" / "setup.log")
-    within = ALONE if options.real else ()
-    code = _pytest(["-m", selection(options.real, options.upstream, options.long), *options.words], within)
+    code = _pytest(["-m", selection(options.real, options.upstream, options.long), *options.words])
     return (code or _again_on_postgresql(options.words, options.long)) if options.postgresql else code
 
 
-def _pytest(words: list[str], within: tuple[str, ...] = ()) -> int:
-    argv = [*within, sys.executable, "-P", "-m", "pytest", *IN_PARALLEL, *words]
+def _pytest(words: list[str]) -> int:
+    argv = [sys.executable, "-P", "-m", "pytest", *IN_PARALLEL, *words]
     return subprocess.run(argv, check=False).returncode
 
 
