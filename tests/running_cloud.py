@@ -90,6 +90,11 @@ def free_address() -> str:
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
+def tiny() -> Path:
+    """The guest image that was built before the tests."""
+    return Path(os.environ["TIFFIN_GUEST_IMAGES"]) / "tiny.qcow2"
+
+
 @contextlib.contextmanager
 def running_cloud(
     *, simulated: bool, settings: str = "", folder: Path | None = None, image: Path | None = None

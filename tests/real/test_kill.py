@@ -6,14 +6,14 @@ import time
 
 import pytest
 
-from running_cloud import running_cloud
+from running_cloud import running_cloud, tiny
 from storm import Storm, Tenant, assert_kept, kill, rows
 from world import assert_becomes, guest_processes, world
 
 
 @pytest.mark.real
 def test_guests_and_their_networks_survive_kill_9() -> None:
-    with running_cloud(simulated=False) as cloud:
+    with running_cloud(simulated=False, image=tiny()) as cloud:
         world(cloud)  # a project's default security group comes to be at the first look
         assert_becomes(lambda: rows(cloud.home, "SELECT kind, step FROM lifecycle WHERE wake IS NOT NULL"), [])
         before = world(cloud)

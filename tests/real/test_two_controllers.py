@@ -17,7 +17,7 @@ from postgresql.pair import ask
 from real.test_live_migration import PatientGuest, narrow
 from real.test_story import Guest
 from real.test_two_machines import HERE, THERE, OtherMachine, hosts
-from running_cloud import ADMIN, RunningCloud, running_cloud
+from running_cloud import ADMIN, RunningCloud, running_cloud, tiny
 from storm import kill, rows
 from tiffin.cli.postgresql import binaries, private_server
 from world import assert_becomes, guest_processes
@@ -48,7 +48,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         with private_server() as server:
             database = f'database = "{server.make("real")}"\n'
             mine = f'[compute.machines]\nname = "near"\nlisten = "{DOORS[0]}"\nunderlay = "{other.cable}=10.99.77.1/24"\n'
-            with running_cloud(simulated=False, settings=database + mine) as first:
+            with running_cloud(simulated=False, settings=database + mine, image=tiny()) as first:
                 _second(other, first, database)
                 yield _furnished(first, other, tmp_path)
                 other.tiffin("destroy", "--yes")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -17,7 +19,7 @@ import pytest
 
 import story
 from real.test_story import Guest
-from running_cloud import ADMIN, REPOSITORY, RunningCloud, running_cloud
+from running_cloud import ADMIN, REPOSITORY, RunningCloud, running_cloud, tiny
 from world import assert_becomes, guest_processes
 
 pytestmark = pytest.mark.real
@@ -29,11 +31,13 @@ class OtherMachine:
     """A network namespace with a wire for management, from `here` to `there`, and one for tunnels."""
 
     def __init__(self, here: str = HERE, there: str = THERE) -> None:
-        mark = f"{os.getpid() % 10000:04d}"
+        mark = secrets.token_hex(3)
         self.space, self.near, self.far = f"tfm{mark}", f"tfm{mark}a", f"tfm{mark}b"
         self.cable, self.cable_far = f"tfu{mark}a", f"tfu{mark}b"
         self.folder = Path(tempfile.mkdtemp(prefix="tf-", dir="/var/tmp"))
         self.home = self.folder / "m"
+        for left in _who_has(here):  # by a run that was ended midway: answers would go that way
+            subprocess.run(["ip", "link", "del", left], check=True)
         for line in (
             f"netns add {self.space}",
             f"link add {self.near} type veth peer name {self.far} netns {self.space}",
@@ -68,12 +72,18 @@ class OtherMachine:
         shutil.rmtree(self.folder)
 
 
+def _who_has(address: str) -> list[str]:
+    """This machine's interfaces that have the address."""
+    shown = subprocess.run(["ip", "-json", "address", "show", "to", address], check=True, capture_output=True).stdout
+    return [one["ifname"] for one in json.loads(shown) if one]
+
+
 @pytest.fixture(scope="module")
 def machines() -> Iterator[tuple[RunningCloud, OtherMachine]]:
     other = OtherMachine()
     try:
         settings = f'[compute.machines]\nlisten = "{DOOR}"\nunderlay = "{other.cable}=10.99.77.1/24"\n'
-        with running_cloud(simulated=False, settings=settings) as cloud:
+        with running_cloud(simulated=False, settings=settings, image=tiny()) as cloud:
             word = cloud.tiffin("host", "token").stdout.strip()
             words = ("--listen", f"{THERE}:8443", "--token", word, "--name", "other")
             other.tiffin("host", "join", DOOR, *words, "--underlay", f"{other.cable_far}=10.99.77.2/24")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from audit import Audit
 from mixed_storm import BusyTenant, MixedStorm
-from running_cloud import RunningCloud, running_cloud
+from running_cloud import RunningCloud, running_cloud, tiny
 from storm import rows
 from world import assert_becomes, world
 
@@ -53,8 +53,8 @@ class Drill:
 def real_cloud(head: str = "", tables: str = "", folder: Path | None = None) -> contextlib.AbstractContextManager[RunningCloud]:
     """One whose guests may take two seconds to stop, and which builds no guest image: drills bring their own. `head` and
     `tables`: more of its settings."""
-    image = Path(os.environ["TIFFIN_GUEST_IMAGES"]) / "tiny.qcow2"
-    return running_cloud(simulated=False, settings=f"{head}[compute]\nshutdown_seconds = 2\n{tables}", folder=folder, image=image)
+    settings = f"{head}[compute]\nshutdown_seconds = 2\n{tables}"
+    return running_cloud(simulated=False, settings=settings, folder=folder, image=tiny())
 
 
 @contextlib.contextmanager
