@@ -169,8 +169,8 @@ class MixedStorm(Storm):
         books = self.books[id]
         here = [port for port in books.attached if port not in books.detached]
         off = [action for action in books.asked if action in ("create", "start", "reboot", "stop")][-1] == "stop"
-        if not here or not off:
-            return
+        if not here or not off or self.owner.get(f"/compute/v2.1/servers/{id}")["server"]["status"] != "SHUTOFF":
+            return  # a stop may have failed
         path = f"/compute/v2.1/servers/{id}/os-interface/{here[0]}"
         status, answer = self.owner.ask("DELETE", path, key=uuid.uuid4().hex)
         assert status in (202, 404, 409), answer  # 404: the attachment has failed

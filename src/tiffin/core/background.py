@@ -48,9 +48,11 @@ def keep_house(cloud: Cloud) -> None:
 def run(cloud: Cloud, stopping: threading.Event, peers: Peers) -> None:
     """Until `stopping` is set. Of several controllers the one that leads does for all what one is enough for."""
     rounds = 0
+    cloud.last_round = cloud.world.clock()  # the first was before
     while not stopping.wait(EVERY):
-        leads = peers.leads
+        leads, began = peers.leads, cloud.world.clock()
         reconcile(cloud, leads=leads)
+        cloud.last_round = began
         if not leads:
             continue
         rounds += 1

@@ -61,6 +61,8 @@ class Cloud:
         self.login_seconds = 90 * 86_400.0
         """For how long the change log keeps logins."""
         self.database, self.world, self.authenticate, self.secrets = database, world, authenticator, secrets
+        self.last_round: float | None = None
+        """When the last round of reconcilers began, in seconds since the epoch; None where there are no rounds."""
         self.refs = tuple(services)
         self.policy_folder, self._sections = policy_folder, sections or {}
         self._services: dict[str, Service] = {}
@@ -106,6 +108,11 @@ class Cloud:
         """The class of a lifecycle kind, `<service type>.<resource>`."""
         service = self.service(kind.partition(".")[0])
         return next(c for c in service.lifecycles if c.kind == kind)
+
+    def looked_at(self) -> float:
+        """Until when news of the world outside could be heard, in seconds since the epoch: what was not heard of for long by
+        then is gone. A clock that jumps ahead, as after a machine's sleep, makes nothing old before the next round has looked."""
+        return self.world.clock() if self.last_round is None else self.last_round
 
     def add(self, kind: type[T], part: T) -> None:
         """Compose: what `part(kind)` gives."""

@@ -238,6 +238,21 @@ def test_a_silent_or_forced_down_host_gets_nothing(cloud: Cloud) -> None:
     assert {cloud.host_of() for _ in range(3)} == {"host-2", "host-3"}
 
 
+def test_a_clock_that_jumps_ahead_makes_no_host_silent(cloud: Cloud) -> None:
+    """Not before somebody has looked: a machine that slept has heard of nobody."""
+    id = cloud.server(networks="none", token="admin", host="host-1")
+    cloud.cloud.last_round = cloud.clock()
+    cloud.clock.now += 2400
+    assert cloud.show(id, token="admin")["host_status"] == "UP"
+    assert {s["state"] for s in cloud.ok("GET", "/os-services", **ADMIN)["services"]} == {"up"}
+    assert {cloud.host_of() for _ in range(6)} == {"host-1", "host-2", "host-3"}
+    del cloud.hosts.there["host-1"]
+    reconcilers.hosts(cloud.cloud)
+    cloud.cloud.last_round = cloud.clock()
+    assert cloud.show(id, token="admin")["host_status"] == "UNKNOWN"
+    assert {cloud.host_of() for _ in range(3)} == {"host-2", "host-3"}
+
+
 def test_an_operators_inventory_stays(cloud: Cloud) -> None:
     provider = cloud.provider("host-1")
     url = f"/resource_providers/{provider['uuid']}/inventories/VCPU"

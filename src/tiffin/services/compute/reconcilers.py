@@ -157,7 +157,7 @@ def _bring_back(cloud: Cloud, session: Session, move: Migration) -> None:
     live, tidy = move.kind == LIVE, move.wish == TIDY
     names = (move.source,) if live and not tidy else (move.source, str(move.dest))
     needed = session.scalars(select(ComputeHost).where(ComputeHost.name.in_(names)))
-    if all(is_up(host, now, settings) for host in needed):
+    if all(is_up(host, cloud.looked_at(), settings) for host in needed):
         server = session.scalars(select(Server).where(Server.id == move.server_id)).one()
         if not tidy:
             server.task_state = "migrating" if live else "resize_reverting"

@@ -37,7 +37,7 @@ def place(cloud: Cloud, session: Session, server: Server, *, avoid: Collection[s
     if settings.scheduler.weights.num_instances:
         needs |= {filters.INSTANCES}
     wish = _wish(session, server, known, settings)
-    heard_since = cloud.world.clock() - settings.host_down_after
+    heard_since = cloud.looked_at() - settings.host_down_after
     found = facts.hosts(session, wish, heard_since, needs, known)
     if not found:
         raise NoHost(_why(session, wish))

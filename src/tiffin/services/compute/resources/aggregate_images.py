@@ -45,7 +45,7 @@ def cache(call: Call, id: str, body: Cache) -> None:
         found.append(msgspec.structs.asdict(image))
     member = select(AggregateHost.host).where(AggregateHost.aggregate == row.number)
     for host in call.db.scalars(select(ComputeHost).where(ComputeHost.name.in_(member)).order_by(ComputeHost.name)):
-        if is_up(host, call.now, call.service.settings):
+        if is_up(host, call.cloud.looked_at(), call.service.settings):
             for kept in {one["id"]: one for one in found}.values():
                 want(call.db, call.cloud.world, host.name, kept, call.request_id)
     call.record("cache_images", (KIND, row.id), after={"images": [one["id"] for one in found]})

@@ -17,9 +17,9 @@ from tiffin.services.compute.tables import Aggregate, AggregateHost, ComputeHost
 zones = Resource("availabilityZoneInfo", "availabilityZoneInfo", "/v2.1/os-availability-zone")
 
 
-def is_up(host: ComputeHost, now: float, settings: Settings) -> bool:
-    """Whether there was news of the host lately."""
-    return not host.forced_down and now - host.seen_at <= settings.host_down_after
+def is_up(host: ComputeHost, looked_at: float, settings: Settings) -> bool:
+    """Whether there was news of the host lately; `looked_at`: until when there could be (`Cloud.looked_at`)."""
+    return not host.forced_down and looked_at - host.seen_at <= settings.host_down_after
 
 
 def zone_of_hosts(session: Session, default: str) -> dict[str, str]:
@@ -53,7 +53,7 @@ def _zones(call: Call, *, with_hosts: bool) -> list[dict[str, Any]]:
 
 
 def _zone(call: Call, name: str, hosts: list[ComputeHost], *, with_hosts: bool) -> dict[str, Any]:
-    up = {host.name: is_up(host, call.now, call.service.settings) for host in hosts}
+    up = {host.name: is_up(host, call.cloud.looked_at(), call.service.settings) for host in hosts}
     detail = {
         host.name: {
             "nova-compute": {

@@ -93,7 +93,7 @@ def _brief(call: Call, row: Any, *, servers: bool) -> dict[str, Any]:
     found: dict[str, Any] = {
         "id": row.id if call.version >= (2, 53) else row.number,
         "hypervisor_hostname": row.hostname,
-        "state": "up" if is_up(row, call.now, call.service.settings) else "down",
+        "state": "up" if is_up(row, call.cloud.looked_at(), call.service.settings) else "down",
         "status": "disabled" if row.disabled else "enabled",
     }
     refs = [ServerRef(name=rules.instance_name(one["name"]), uuid=one["uuid"]) for one in row.servers] if servers else []

@@ -97,7 +97,7 @@ def _impossible(call: Call, row: Server, body: MigrateLive) -> str | None:
         return f"Unable to migrate instance ({row.id}) to current host ({row.host})."
     for name in (row.host, body.host):
         host = host_named(call, name) if name else None
-        if host is not None and not is_up(host, call.now, call.service.settings):
+        if host is not None and not is_up(host, call.cloud.looked_at(), call.service.settings):
             return f"Compute service of {name} is unavailable at this time."
     return None
 

@@ -178,7 +178,7 @@ def evacuate(call: Call, id: str, body: Evacuate) -> Answer:
     if row.host is None:
         raise Conflict(f"Cannot 'evacuate' instance {id} while it has no host")
     source = host_named(call, row.host)
-    if source is not None and is_up(source, call.now, call.service.settings):
+    if source is not None and is_up(source, call.cloud.looked_at(), call.service.settings):
         raise BadRequest(f"Compute service of {source.name} is still in use.")
     secret = str(body.admin_pass) if body.admin_pass is not UNSET else password(call)
     row.admin_password = call.cloud.secrets.encrypt(secret.encode()) if row.config_drive else None

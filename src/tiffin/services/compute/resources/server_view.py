@@ -235,7 +235,7 @@ def host_status(call: Call, row: Any) -> str:
         return ""
     if row.host_forced_down:
         return "DOWN"
-    if call.now - row.host_seen_at > call.service.settings.host_down_after:
+    if call.cloud.looked_at() - row.host_seen_at > call.service.settings.host_down_after:
         return "UNKNOWN"
     return "MAINTENANCE" if row.host_disabled else "UP"
 

@@ -44,7 +44,7 @@ def _view(call: Call, row: ComputeHost, zone: str) -> ServiceOut:
         host=row.name,
         zone=zone,
         status="disabled" if row.disabled else "enabled",
-        state="up" if is_up(row, call.now, call.service.settings) else "down",
+        state="up" if is_up(row, call.cloud.looked_at(), call.service.settings) else "down",
         updated_at=iso(row.seen_at, micro=True, zulu=False),
         disabled_reason=row.disabled_reason,
         forced_down=row.forced_down,
