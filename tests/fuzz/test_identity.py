@@ -22,7 +22,7 @@ from tiffin.core.http.local import LocalClient, Reply
 from tiffin.services.identity.keys import Keys
 from tiffin.services.identity.service import service
 
-WRONG = [3_000, pytest.param(10_000, marks=pytest.mark.long)]
+WRONG = [2_000, pytest.param(10_000, marks=pytest.mark.long)]
 
 
 class Client(LocalClient):

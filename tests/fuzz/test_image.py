@@ -25,7 +25,7 @@ from tiffin.core.http.local import LocalClient, Reply
 from tiffin.services.identity.public import Identity, IdentitySettings, Keys
 from tiffin.services.image.service import service
 
-WRONG = [3_000, pytest.param(10_000, marks=pytest.mark.long)]
+WRONG = [2_000, pytest.param(10_000, marks=pytest.mark.long)]
 PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
 OLD_PATCH = {"Content-Type": "application/openstack-images-v2.0-json-patch"}
 OCTETS = {"Content-Type": "application/octet-stream"}

@@ -193,7 +193,7 @@ class FetchTrial(ImportTrial):
         assert self.cloud.show(self.id)["signed"] == "for p1 in member,reader"
 
 
-TestImport = crash_tests(ImportTrial)
+TestImport = crash_tests(ImportTrial, every=2)
 TestSomeStores = crash_tests(SomeStoresTrial, every=2)
 TestCopy = crash_tests(CopyTrial, every=2)
 TestFetch = crash_tests(FetchTrial, every=2)

@@ -84,7 +84,7 @@ class ServerTrial:
         assert "compute.server" not in self.rows(LifecycleRow.kind)
 
 
-TestServer = crash_tests(ServerTrial)
+TestServer = crash_tests(ServerTrial, every=2)
 
 
 class TriedTwiceTrial(ServerTrial):
