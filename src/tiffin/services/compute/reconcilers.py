@@ -137,7 +137,7 @@ def moves(cloud: Cloud) -> None:
     finished = resting.where(Migration.status == "finished")
     late = Migration.updated_at <= now - window if window else false()
     given_up = Server.vm_state.in_(("active", "stopped", "error"))  # an admin has reset it
-    emptied = Migration.emptying.is_(True) & Migration.source.in_(_heard_since(now, cloud))  # when it was silent
+    emptied = Migration.emptying.is_(True) & Migration.source.in_(_up(cloud))  # when it was silent
     with cloud.database.write() as session:
         for move, server in session.execute(finished.where(or_(late, given_up, emptied))).all():
             confirm(Itself(cloud.world, session), server, move)
@@ -145,9 +145,9 @@ def moves(cloud: Cloud) -> None:
             _bring_back(cloud, session, move)
 
 
-def _heard_since(now: float, cloud: Cloud) -> Select[str]:
-    """The hosts that count as up."""
-    earliest = now - cloud.service("compute").settings.host_down_after
+def _up(cloud: Cloud) -> Select[str]:
+    """The hosts that count as up, as `is_up` says of one."""
+    earliest = cloud.looked_at() - cloud.service("compute").settings.host_down_after
     return select(ComputeHost.name).where(ComputeHost.seen_at >= earliest, ComputeHost.forced_down.is_(False))
 
 
